@@ -1,0 +1,61 @@
+"""Les vérifications d'arguments : chaque message nomme l'argument, ce qui est venu et ce qui est attendu."""
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+
+def check_whole(name: str, value: object, least: int = 0) -> int:
+    """Rend `value` s'il est un entier d'au moins `least`.
+
+    Lève : `TypeError` s'il n'est pas entier, `ValueError` s'il est trop petit ou dépasse 64 bits.
+
+    >>> check_whole("epochs", 100)
+    100
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} doit être un entier ; reçu : {value!r}.")
+    if not least <= value < 2**63:
+        raise ValueError(f"{name} doit être un entier d'au moins {least} (et de 63 bits au plus) ; reçu : {value!r}.")
+    return int(value)
+
+
+def check_real(name: str, value: object) -> float:
+    """Rend `value` s'il est un nombre réel fini.
+
+    Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il n'est pas fini.
+
+    >>> check_real("noise", 0.1)
+    0.1
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} doit être un nombre ; reçu : {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} doit être un nombre fini ; reçu : {value!r}.")
+    return float(value)
+
+
+def check_lr(value: object, name: str = "lr") -> float:
+    """Rend le taux d'apprentissage `value` s'il est fini et strictement positif.
+
+    Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il n'est pas fini ou pas positif.
+
+    >>> check_lr(0.01)
+    0.01
+    """
+    value = check_real(name, value)
+    if value <= 0:
+        raise ValueError(f"{name} doit être strictement positif ; reçu : {value!r}.")
+    return value
+
+
+def check_choice(name: str, value: object, known: Iterable[str]) -> str:
+    """Rend `value` s'il est l'un des noms de `known` ; sinon lève `ValueError`, qui les énumère.
+
+    >>> check_choice("rule", "xor", ("sum", "xor"))
+    'xor'
+    """
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} doit être l'un de : {', '.join(known)} ; reçu : {value!r}.")
+    return value

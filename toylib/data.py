@@ -1,0 +1,76 @@
+"""Les données : f = log(x + y), avec x et y uniformes, et la classe de chaque échantillon."""
+
+import math
+
+import numpy as np
+
+from toylib._checks import check_choice, check_real, check_whole
+
+RULES = ("sum", "band", "xor", "random")
+
+# Demi-largeur c de la bande |moyenne(x + y) - 1| < c de probabilité 1/2. Pour nins = 1, l'aire du
+# triangle la donne ; pour 2 et 3, c'est la loi d'Irwin-Hall ; au-delà, la loi normale limite, dont
+# le quartile est 0,6745 et la variance 1/(6 nins).
+_BANDS = {1: 1 - 1 / math.sqrt(2), 2: 0.20136, 3: 0.16250}
+
+
+def gendata(
+    n: int = 500, nins: int = 2, *, rule: str = "sum", noise: float = 0.0, seed: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tire `n` échantillons de f = log(x + y) et leur classe, 0 ou 1.
+
+    Arguments :
+        n : nombre d'échantillons, au moins 1.
+        nins : nombre d'entrées (*features*) de chacun, au moins 1 (2 pour la règle "xor").
+        rule : la règle qui donne la classe 1 ; la probabilité des deux classes est 1/2.
+            "sum" : la moyenne de x + y sur les entrées dépasse 1.
+            "band" : cette moyenne est à moins de c de 1.
+            "xor" : les deux premières entrées de f sont de signes différents.
+            "random" : à pile ou face, sans rapport avec f ; il n'y a rien à apprendre.
+        noise : part des étiquettes retournées, entre 0 et 1 ; leur nombre est round(noise * n).
+        seed : graine ; la même rend les mêmes bits. Sans elle, un tirage neuf à chaque appel. À
+            graine égale, le bruit ne déplace pas les points.
+
+    Rend :
+        f : float32 (n, nins).
+        y2 : float32 (n, 2), une ligne [1, 0] pour la classe 0, [0, 1] pour la classe 1 (*one-hot*).
+
+    Lève : `ValueError` ou `TypeError` pour un argument hors de ces bornes.
+
+    Source : L = ln(x + y) a pour densité e^{2l} si l <= 0 et e^l (2 - e^l) sur [0, ln 2] ; sa
+    médiane est 0 et sa moyenne 2 ln 2 - 3/2.
+
+    >>> f, y2 = gendata(4, seed=0)
+    >>> f.shape, y2.shape
+    ((4, 2), (4, 2))
+    >>> bool((y2.sum(axis=1) == 1).all())
+    True
+    """
+    check_choice("rule", rule, RULES)
+    n, nins = check_whole("n", n, 1), check_whole("nins", nins, 2 if rule == "xor" else 1)
+    noise = check_real("noise", noise)
+    if not 0 <= noise <= 1:
+        raise ValueError(f"noise doit être une part entre 0 et 1 ; reçu : {noise!r}.")
+    rng = np.random.default_rng(None if seed is None else check_whole("seed", seed))
+
+    x, y = rng.random((2, n, nins))
+    total = x + y
+    labels = _labels(total, rule, rng)
+    flipped = rng.permutation(n)[: round(noise * n)]
+    labels[flipped] = 1 - labels[flipped]
+    return np.log(total).astype(np.float32), np.eye(2, dtype=np.float32)[labels]
+
+
+def _labels(total: np.ndarray, rule: str, rng: np.random.Generator) -> np.ndarray:
+    """Les classes 0 ou 1, int64 (n,), des sommes x + y, (n, nins), selon `rule`."""
+    n, nins = total.shape
+    mean = total.mean(axis=1)
+    if rule == "sum":
+        positive = mean > 1
+    elif rule == "band":
+        positive = abs(mean - 1) < _BANDS.get(nins, 0.6745 / math.sqrt(6 * nins))
+    elif rule == "xor":
+        positive = (total[:, 0] > 1) != (total[:, 1] > 1)
+    else:
+        positive = rng.random(n) < 0.5
+    return positive.astype(np.int64)

@@ -1,0 +1,146 @@
+"""L'expérience du texte d'origine : un réseau neuf par taux d'apprentissage, un tableau, une figure."""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from toylib._checks import check_choice, check_lr, check_whole
+from toylib.data import RULES, gendata
+from toylib.network import Net
+from toylib.plotting import comma, percent, plot_history
+from toylib.training import OPTIMIZERS, History, iter_train
+
+
+def toytest(
+    lrs: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
+    epochs: int = 100,
+    *,
+    optimizer: str = "adam",
+    rule: str = "sum",
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> dict[float, History]:
+    """Entraîne un réseau neuf par taux, affiche le tableau des résultats et trace les courbes.
+
+    Arguments :
+        lrs : les taux d'apprentissage à comparer ; mêmes poids initiaux, mêmes données pour tous.
+        epochs, optimizer : comme pour `train` ; rule : comme pour `gendata`.
+        seed : graine des données, des poids initiaux et des mélanges.
+        out : fichier où écrire la figure ; sans lui, elle reste la figure courante de matplotlib.
+
+    Rend : un `History` par taux, dans l'ordre de `lrs`.
+
+    Lève : `ValueError` ou `TypeError`, avant tout entraînement ; `OSError` si `out` ne peut être écrit.
+
+    >>> histories = toytest([0.1], epochs=2)  # doctest: +ELLIPSIS
+          taux    perte  exactitude ...
+    >>> len(histories[0.1].loss)
+    3
+    """
+    lrs = [check_lr(lr, f"lrs[{i}]") for i, lr in enumerate(lrs)]
+    check_whole("epochs", epochs)
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    if not lrs:
+        raise ValueError("lrs doit contenir au moins un taux ; reçu : une suite vide.")
+    f, y2 = gendata(rule=rule, seed=seed)
+    list(iter_train(Net(2), f, y2, epochs=1, lr=1.0))  # les modules que torch charge au premier pas
+    print(_ROW.format("taux", "perte", "exactitude", "99 % atteints", "durée"))
+    histories = {}
+    for lr in lrs:
+        start = time.perf_counter()
+        scores = iter_train(Net(2, seed=seed), f, y2, epochs, lr, optimizer=optimizer, seed=seed)
+        bar = tqdm(scores, f"lr = {comma(lr)}", epochs + 1, leave=False, unit="époque", disable=None)
+        histories[lr] = History.of(bar)
+        print(_row(lr, histories[lr], time.perf_counter() - start))
+    figure = _figure(histories)
+    if out is not None:
+        figure.savefig(out, dpi=150)
+    return histories
+
+
+_ROW = "{:>10} {:>8} {:>11} {:>14} {:>9}"
+
+
+def _row(lr: float, history: History, seconds: float) -> str:
+    """La ligne du tableau pour un taux."""
+    reached = history.epochs_to(0.99)
+    when = "jamais" if reached is None else f"époque {reached}"
+    duration = f"{comma(1000 * seconds)} ms"
+    return _ROW.format(comma(lr), comma(history.loss[-1]), percent(history.accuracy[-1]), when, duration)
+
+
+def _figure(histories: dict[float, History]) -> Figure:
+    """Perte et exactitude, une courbe par taux, lisibles du fond d'une salle."""
+    with plt.rc_context({"font.size": 15}):
+        figure, axes = plt.subplots(1, 2, figsize=(14, 5.6), layout="constrained")
+        for metric, ax in zip(("loss", "accuracy"), axes):
+            for lr, history in histories.items():
+                plot_history(history, ax, metric=metric, label=f"lr = {comma(lr)}")
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """La commande `python -m toylib` ; `--help` en donne les options."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        toytest(**vars(options))
+    except (ValueError, TypeError, OSError) as error:
+        parser.error(str(error))
+    print(f"Figure écrite dans {options.out}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Un analyseur dont l'aide et les erreurs sont en français."""
+
+    def format_help(self) -> str:
+        return super().format_help().replace("usage:", "Usage :").replace("options:", "Options :")
+
+    def error(self, message: str) -> NoReturn:
+        for english, french in _FRENCH.items():
+            message = message.replace(english, french)
+        self.exit(2, f"Erreur : {message}\nL'aide : python -m toylib --help\n")
+
+
+# Les erreurs qu'argparse écrit lui-même.
+_FRENCH = {
+    "unrecognized arguments:": "options inconnues :",
+    "ambiguous option:": "option ambiguë :",
+    "could match": "pourrait être",
+    "expected at least one argument": "il faut au moins une valeur",
+    "expected one argument": "il faut une valeur",
+    "argument ": "option ",
+}
+
+
+def _number(kind: type, wanted: str) -> Callable[[str], float]:
+    """Lit un nombre, virgule ou point, ou dit en français ce qui était attendu."""
+
+    def read(text: str) -> float:
+        try:
+            return kind(text.replace(",", "."))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"il faut {wanted} ; reçu : {text!r}") from None
+
+    return read
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Les options de la commande."""
+    parser = _Parser(prog="python -m toylib", description="Compare des taux d'apprentissage.", add_help=False)
+    real, whole = _number(float, "des nombres"), _number(int, "un entier")
+    add = parser.add_argument
+    add("-h", "--help", action="help", help="affiche cette aide")
+    add("--lrs", type=real, nargs="+", default=[1e-3, 1e-2, 1e-1, 1.0], metavar="TAUX", help="taux à comparer")
+    add("--epochs", type=whole, default=100, metavar="N", help="nombre d'époques (100)")
+    add("--optimizer", default="adam", metavar="NOM", help=f"{', '.join(OPTIMIZERS)} (adam)")
+    add("--rule", default="sum", metavar="NOM", help=f"règle des données : {', '.join(RULES)} (sum)")
+    add("--seed", type=whole, default=0, metavar="N", help="graine (0)")
+    add("--out", default="courbes.png", metavar="FICHIER", help="figure à écrire (courbes.png)")
+    return parser

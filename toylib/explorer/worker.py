@@ -1,0 +1,79 @@
+"""Un fil de travail qui ne s'occupe que de la dernière demande."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+
+class LatestWorker:
+    """Un fil démon qui appelle `work(request, stale)` sur la dernière demande reçue, et elle seule.
+
+    `work` doit appeler `stale()` souvent, et s'arrêter dès que la réponse est vraie : une demande
+    plus récente attend, ou le fil est fermé. `submit` ne fait que noter la demande ; elle peut
+    être appelée de n'importe quel fil.
+
+    >>> seen = []
+    >>> worker = LatestWorker(lambda request, stale: seen.append(request))
+    >>> worker.submit(0.1)
+    >>> worker.wait()
+    >>> worker.close()
+    >>> seen
+    [0.1]
+    """
+
+    def __init__(self, work: Callable[[object, Callable[[], bool]], None]) -> None:
+        self._work = work
+        self._changed = threading.Condition()
+        self._generation = self._done = 0
+        self._request: object = None
+        self._error: Exception | None = None
+        self._closed = False
+        threading.Thread(target=self._loop, name="toylib-explorer", daemon=True).start()
+
+    def submit(self, request: object) -> None:
+        """Remplace la demande en cours par `request`, et rend la main aussitôt."""
+        with self._changed:
+            self._generation += 1
+            self._request = request
+            self._changed.notify_all()
+
+    def wait(self, timeout: float | None = 60) -> None:
+        """Attend que la dernière demande soit traitée, `timeout` secondes au plus.
+
+        Lève : `TimeoutError` passé ce délai ; l'erreur du travail, s'il a échoué.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._idle, timeout):
+                raise TimeoutError(f"L'explorateur n'a pas fini au bout de {timeout} s.")
+            if self._error is not None:
+                raise self._error
+
+    def close(self) -> None:
+        """Arrête le travail en cours et le fil, pour de bon."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _idle(self) -> bool:
+        return self._closed or self._done == self._generation
+
+    def _loop(self) -> None:
+        while (taken := self._take()) is not None:
+            generation, request = taken
+            error = None
+            try:
+                self._work(request, partial(self._stale, generation))
+            except Exception as caught:  # le fil doit survivre ; `wait` la rendra à l'appelant
+                error = caught
+            with self._changed:
+                self._done, self._error = generation, error
+                self._changed.notify_all()
+
+    def _take(self) -> tuple[int, object] | None:
+        """Attend une demande et la rend avec son numéro ; None une fois fermé."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._done != self._generation)
+            return None if self._closed else (self._generation, self._request)
+
+    def _stale(self, generation: int) -> bool:
+        return self._closed or generation != self._generation

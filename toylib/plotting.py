@@ -1,0 +1,154 @@
+"""Les figures : chaque fonction dessine sur des axes `ax` et les rend. Nombres à virgule décimale."""
+
+from decimal import Decimal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter
+
+from toylib._checks import check_choice
+from toylib.network import Net
+from toylib.training import History, as_tensors
+
+# Okabe & Ito, « Color Universal Design », 2008 ; le trait change avec la couleur.
+STYLES = (
+    {"color": "#0072B2", "linestyle": "-"},
+    {"color": "#D55E00", "linestyle": (0, (6, 2))},
+    {"color": "#009E73", "linestyle": (0, (1.2, 1.2))},
+    {"color": "#CC79A7", "linestyle": (0, (8, 2, 1.5, 2))},
+    {"color": "#000000", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+    {"color": "#56B4E9", "linestyle": (0, (12, 3))},
+)
+LOSS_RANGE = (1e-3, 10.0)
+_LABELS = {"loss": "Perte (entropie croisée)", "accuracy": "Exactitude"}
+
+
+def comma(number: float, digits: int = 3) -> str:
+    """Écrit un nombre avec `digits` chiffres significatifs, une virgule décimale et sans exposant.
+
+    >>> comma(0.001), comma(1.26e-05), comma(12.0)
+    ('0,001', '0,0000126', '12')
+    """
+    if not np.isfinite(number):
+        return "∞" if number > 0 else "-∞" if number < 0 else "indéfini"
+    return f"{Decimal(f'{number:.{digits}g}').normalize():f}".replace(".", ",")
+
+
+def percent(share: float, digits: int = 3) -> str:
+    """Écrit une part en pour cent, sans arrondir à 100 % ce qui n'y est pas.
+
+    >>> percent(0.914), percent(0.9999)
+    ('91,4\\xa0%', '99,9\\xa0%')
+    """
+    text = comma(100 * share, digits)
+    if text == "100" and share < 1:
+        text = "99,9"
+    return f"{text} %"
+
+
+def plot_history(history: History, ax: Axes | None = None, *, metric: str = "loss", label: str | None = None) -> Axes:
+    """Ajoute aux axes `ax` une courbe d'entraînement, et celle de validation, plus fine, s'il y en a une.
+
+    Arguments :
+        history : ce que `train` rend.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+        metric : "loss" (échelle logarithmique) ou "accuracy".
+        label : nom de la courbe dans la légende.
+
+    Rend : `ax`. Lève : `ValueError` si `metric` n'est pas connu.
+
+    Plusieurs appels sur les mêmes axes superposent les courbes ; couleur et trait diffèrent.
+
+    >>> _, ax = plt.subplots()
+    >>> plot_history(History.of([(0.7, 0.5), (0.2, 0.9)]), ax).get_xlabel()
+    'Époque'
+    """
+    check_choice("metric", metric, _LABELS)
+    ax = plt.gca() if ax is None else ax
+    style = STYLES[len(ax.lines) % len(STYLES)]
+    curve, valid = getattr(history, metric), getattr(history, f"valid_{metric}")
+    ax.plot(drawable(curve, metric), label=label, linewidth=2.5, **style)
+    if valid is not None:
+        name = "validation" if label is None else f"{label}, validation"
+        ax.plot(drawable(valid, metric), label=name, linewidth=1.2, **style)
+    format_axes(ax, metric)
+    if label is not None or valid is not None:
+        ax.legend(handlelength=3.5)
+    return ax
+
+
+def drawable(curve: np.ndarray, metric: str) -> np.ndarray:
+    """La courbe que l'on trace : une perte qui n'est plus un nombre reste au sommet des axes.
+
+    >>> drawable(np.array([0.7, np.nan, 1e9]), "loss").tolist()
+    [0.7, 10.0, 10.0]
+    """
+    if metric == "accuracy":
+        return curve
+    return np.clip(np.nan_to_num(curve, nan=np.inf), *LOSS_RANGE)
+
+
+def format_axes(ax: Axes, metric: str) -> None:
+    """Donne aux axes l'échelle, les graduations et les noms français de `metric`.
+
+    >>> _, ax = plt.subplots()
+    >>> format_axes(ax, "accuracy")
+    >>> ax.get_ylabel()
+    'Exactitude'
+    """
+    ax.set(xlabel="Époque", ylabel=_LABELS[metric])
+    ax.grid(color="0.88")
+    ax.set_axisbelow(True)
+    if metric == "loss":
+        low, high = LOSS_RANGE
+        ax.set(yscale="log", ylim=(low / 1.1, high * 1.1))
+        ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+        _comma_ticks(ax.xaxis, ax.yaxis)
+    else:
+        ax.set_ylim(0, 1.02)
+        _comma_ticks(ax.xaxis)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+
+
+def _comma_ticks(*axes: Axis) -> None:
+    """Des graduations à virgule décimale."""
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: comma(value, 6)))
+
+
+def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
+    """Dessine dans le plan des deux entrées les régions que `model` attribue aux deux classes.
+
+    Arguments :
+        model : un réseau à 2 entrées et 2 sorties.
+        data, target : les échantillons à montrer, comme pour `train`.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+
+    Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
+
+    La frontière, en noir, est la ligne où les deux classes ont la même probabilité.
+
+    >>> _, ax = plt.subplots()
+    >>> plot_boundary(Net(2, seed=0), [[0.1, -1], [-2, 0.3]], [0, 1], ax).get_xlabel()
+    'Première entrée'
+    """
+    x, labels = as_tensors(model, data, target)
+    if (model.nins, model.nout) != (2, 2):
+        raise ValueError(f"model doit avoir 2 entrées et 2 sorties ; reçu : {model.nins} et {model.nout}.")
+    ax = plt.gca() if ax is None else ax
+    horizontal, vertical = (torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T)
+    plane = torch.cartesian_prod(horizontal, vertical)
+    with torch.inference_mode():
+        share = model(plane).softmax(dim=1)[:, 1].reshape(200, 200).T.numpy()
+    ax.contourf(horizontal, vertical, share, levels=[0, 0.5, 1], colors=["#FBE3D0", "#CFE3F1"])
+    ax.contour(horizontal, vertical, share, levels=[0.5], colors="black")
+    for name, color, marker in ((0, "#D55E00", "o"), (1, "#0072B2", "^")):
+        points = x[labels == name].T.numpy()
+        ax.scatter(*points, s=22, c=color, marker=marker, edgecolors="white", linewidths=0.4, label=f"classe {name}")
+    ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
+    _comma_ticks(ax.xaxis, ax.yaxis)
+    ax.legend(loc="lower left")
+    return ax
