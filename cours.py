@@ -196,7 +196,7 @@ def lab_command(is_root):
         "--log-level=ERROR",
         "--LabApp.log_level=ERROR",
     ]
-    return [str(part) for part in command] + ["--ServerApp.ip=localhost"] + (["--allow-root"] if is_root else [])
+    return [str(part) for part in command] + (["--allow-root"] if is_root else [])
 
 
 def has_screen(platform=sys.platform, environ=os.environ):

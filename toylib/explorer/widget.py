@@ -94,7 +94,7 @@ class LrExplorer(widgets.VBox):
 
         next(scores(lr, optimizer))  # les arguments sont vérifiés ici, pas dans le fil de travail
         self._scores: Callable = scores
-        self._caption = f"règle « {rule} », {epochs} époques"
+        self._caption = f"règle « {rule} », {epochs} époques"
         self._frame = Frame(epochs)
         self._run: Run | None = None
         self._ghost: Run | None = None

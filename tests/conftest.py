@@ -1,0 +1,93 @@
+"""Ce que les tests partagent : un vrai JupyterLab et un vrai navigateur."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Un Chromium sans écran : celui de CHROMIUM, de Playwright, ou du système."""
+    api = (
+        pytest.importorskip("playwright.sync_api")
+        if "CI" not in os.environ
+        else __import__("playwright.sync_api").sync_api
+    )
+    with api.sync_playwright() as playwright:
+        names = ("chromium", "chromium-browser", "google-chrome")
+        found = (os.environ.get("CHROMIUM"), playwright.chromium.executable_path, *map(shutil.which, names))
+        path = next((path for path in found if path and Path(path).exists()), None)
+        if path is None:
+            advice = "Pas de navigateur : apt install chromium, playwright install chromium, ou CHROMIUM=chemin."
+            (pytest.fail if "CI" in os.environ else pytest.skip)(advice)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """Un JupyterLab réglé comme par cours.py, sur un port libre et sur des copies des leçons ; rend son adresse."""
+    import cours
+
+    folder = tmp_path_factory.mktemp("lab")
+    cours.lay_lessons(work=folder / "travail")
+    cours.write_settings(folder)
+    environment = {**os.environ, "JUPYTER_TOKEN": "essai", "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment |= {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--allow-root"]
+    command += [f"--LabApp.app_settings_dir={folder}/share/jupyter/lab/settings", "--expose-app-in-browser"]
+    process = subprocess.Popen(command, cwd=folder / "travail", env=environment)
+    yield _address(process, folder / "runtime")
+    process.terminate()
+    process.wait()
+
+
+def _address(process: subprocess.Popen, runtime: Path) -> str:
+    """L'adresse du serveur, une fois prêt."""
+    for _ in range(600):
+        assert process.poll() is None, "JupyterLab s'est arrêté"
+        for path in runtime.glob("jpserver-*.json"):
+            if text := path.read_text():
+                return json.loads(text)["url"]
+        time.sleep(0.1)
+    raise AssertionError("JupyterLab ne répond pas")
+
+
+@pytest.fixture
+def open_lesson(lab, chromium):
+    """Ouvre une leçon dans JupyterLab, et rend sa page ; la ferme à la fin."""
+    pages = []
+
+    def open_page(name: str):
+        page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
+        pages.append(page)
+        page.goto(f"{lab}lab/tree/{name}?token=essai")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.wait_for_function(
+            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
