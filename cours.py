@@ -187,15 +187,8 @@ def lay_lessons(source=ROOT / "notebooks", work=ROOT / "travail"):
 
 def lab_command(is_root):
     """La commande de JupyterLab : sur localhost, avec un jeton, sans ouvrir lui-même le navigateur."""
-    command = [
-        PYTHON,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--ServerApp.answer_yes=True",
-        "--log-level=ERROR",
-        "--LabApp.log_level=ERROR",
-    ]
+    command = [PYTHON, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=localhost", "--ServerApp.answer_yes=True"]
+    command += ["--log-level=ERROR", "--LabApp.log_level=ERROR", "--KernelManager.transport_encryption=auto"]
     return [str(part) for part in command] + (["--allow-root"] if is_root else [])
 
 

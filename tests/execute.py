@@ -24,6 +24,8 @@ def execute(path: Path) -> None:
         coalesce_streams=True,
         resources={"metadata": {"path": path.parent}},
     )
+    # Comme nbval : la figure d'une démonstration reste une sortie de sa cellule, où chacun peut la voir.
+    client.comm_open_handlers.clear()
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +43,8 @@ def toytest(
     >>> len(histories[0.1].loss)
     3
     """
+    if not isinstance(lrs, Iterable):
+        raise TypeError(f"lrs doit être une suite de taux, comme (0.01, 0.1) ; reçu : {lrs!r}.")
     lrs = [check_lr(lr, f"lrs[{i}]") for i, lr in enumerate(lrs)]
     check_whole("epochs", epochs)
     check_choice("optimizer", optimizer, OPTIMIZERS)

@@ -58,7 +58,7 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
         metric : "loss" (échelle logarithmique) ou "accuracy".
         label : nom de la courbe dans la légende.
 
-    Rend : `ax`. Lève : `ValueError` si `metric` n'est pas connu.
+    Rend : `ax`. Lève : `TypeError` ou `ValueError` si `history` ou `metric` ne convient pas.
 
     Plusieurs appels sur les mêmes axes superposent les courbes ; couleur et trait diffèrent.
 
@@ -66,6 +66,8 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     >>> plot_history(History.of([(0.7, 0.5), (0.2, 0.9)]), ax).get_xlabel()
     'Époque'
     """
+    if not isinstance(history, History):
+        raise TypeError(f"history doit être un History, que rend train ; reçu : {type(history).__name__}.")
     check_choice("metric", metric, _LABELS)
     ax = plt.gca() if ax is None else ax
     style = STYLES[len(ax.lines) % len(STYLES)]

@@ -86,6 +86,7 @@ class LrExplorer(widgets.VBox):
         seed: int = 0,
         pin: bool = False,
     ) -> None:
+        check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
         data = gendata(n, rule=rule, noise=noise, seed=seed)
 
         def scores(lr, optimizer):
@@ -100,6 +101,7 @@ class LrExplorer(widgets.VBox):
         self._ghost: Run | None = None
         self._pins: tuple[Run, ...] = ()
         super().__init__(self._build(lr, optimizer, pin))
+        self.add_class("toylib-explorer")
         self._worker = LatestWorker(self._work)
         self._submit()
 
@@ -135,8 +137,8 @@ class LrExplorer(widgets.VBox):
 
     def _pin_buttons(self) -> widgets.HBox:
         """« Épingler » garde la courbe du moment, « Retirer les épingles » les efface."""
-        keep = widgets.Button(description="Épingler la courbe", icon="thumb-tack")
-        clear = widgets.Button(description="Retirer les épingles", layout={"width": "170px"})
+        keep = widgets.Button(description="Épingler la courbe", icon="thumb-tack", layout={"width": "180px"})
+        clear = widgets.Button(description="Retirer les épingles", layout={"width": "180px"})
         keep.on_click(lambda _: self.pin_curve())
         clear.on_click(lambda _: self.clear_pins())
         return widgets.HBox([keep, clear])

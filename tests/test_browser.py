@@ -1,0 +1,85 @@
+"""La leçon 07 dans un vrai JupyterLab, au clavier, dans un vrai navigateur."""
+
+import re
+
+import pytest
+
+from toylib import Net, gendata, train
+from toylib.explorer import LR_GRID
+from toylib.plotting import comma, percent
+
+LESSON = "07_taux_d_apprentissage.ipynb"
+
+
+@pytest.fixture
+def explorer(open_lesson):
+    """L'explorateur de la leçon, une fois tout le carnet exécuté."""
+    page = open_lesson(LESSON)
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
+        ".every(c => c.model.executionState === 'idle' && c.model.executionCount)",
+        timeout=120_000,
+    )
+    made = page.locator(".toylib-explorer").first
+    made.scroll_into_view_if_needed()
+    made.locator("img").evaluate("image => image.decode()")
+    return made
+
+
+def status(explorer):
+    """La ligne d'état, sans la durée."""
+    return explorer.locator(".toylib-status").inner_text().rpartition(" · ")[0].replace("\xa0", " ")
+
+
+def expected(lr):
+    """Ce que la ligne d'état doit dire, d'après `train`."""
+    f, y2 = gendata(500, seed=0)
+    history = train(Net(2, seed=0), f, y2, 100, lr, seed=0)
+    score = f"perte {comma(history.loss[-1], 2)} · exactitude {percent(history.accuracy[-1])}"
+    return f"lr {comma(lr)} · {score}".replace("\xa0", " ")
+
+
+def wait_for(explorer, lr):
+    explorer.locator(".toylib-status", has_text=re.compile(rf"^lr {comma(lr)}\s")).wait_for(timeout=20_000)
+
+
+def picture(explorer):
+    """Les octets de l'image affichée."""
+    return explorer.locator("img").evaluate(
+        "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join()"
+    )
+
+
+def test_an_arrow_key_retrains_and_redraws(explorer):
+    start = 0.1  # où la dernière cellule de la leçon a laissé le curseur
+    wait_for(explorer, start)
+    before, height = picture(explorer), explorer.bounding_box()["height"]
+    assert status(explorer) == expected(start)
+    explorer.locator(".noUi-handle").focus()
+    position = LR_GRID.index(start)
+    explorer.page.keyboard.press("ArrowRight")
+    wait_for(explorer, LR_GRID[position + 1])
+    assert status(explorer) == expected(LR_GRID[position + 1])
+    assert picture(explorer) != before
+    assert explorer.bounding_box()["height"] == height
+
+
+def test_ten_presses_at_once_end_on_the_last_value(explorer):
+    wait_for(explorer, 0.1)
+    explorer.locator(".noUi-handle").focus()
+    for _ in range(10):
+        explorer.page.keyboard.press("ArrowLeft")
+    last = LR_GRID[LR_GRID.index(0.1) - 10]
+    wait_for(explorer, last)
+    explorer.page.wait_for_timeout(1000)
+    assert status(explorer) == expected(last)
+    assert explorer.locator(".widget-readout").inner_text() == comma(last)
+
+
+def test_the_lesson_is_french_and_shows_no_error(explorer):
+    page = explorer.page
+    assert page.locator(".lm-MenuBar-itemLabel").all_inner_texts()[:2] == ["Fichier", "Édition"]
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert page.locator(".toylib-explorer").count() == 2
+    assert page.locator(".jp-toast, .Toastify__toast").count() == 0

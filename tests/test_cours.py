@@ -1,0 +1,228 @@
+"""cours.py : ce qu'il dit quand il manque quelque chose, et ce qu'il ne touche jamais."""
+
+import ast
+import builtins
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import cours
+
+ROOT = Path(cours.__file__).parent
+NO_NETWORK = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("Failed to
+establish a new connection: [Errno -3] Temporary failure in name resolution")': /simple/torch/
+ERROR: No matching distribution found for torch==2.13.0"""
+
+
+def test_an_old_python_can_read_the_file_and_is_told(tmp_path):
+    ast.parse((ROOT / "cours.py").read_text("utf-8"), feature_version=(3, 7))
+    with pytest.raises(cours.Missing, match=r"Il faut Python 3\.11 .* celui-ci est le 3\.9"):
+        cours.check_machine(version=(3, 9, 2))
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_python_without_venv_is_told_what_to_install(monkeypatch, module):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == module:
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(cours.Missing, match="apt install python3-venv"):
+        cours.check_machine()
+
+
+@pytest.mark.parametrize(
+    ("length", "long_paths", "refused"), [(20, False, False), (90, False, True), (90, True, False)]
+)
+def test_a_path_too_long_for_windows_is_refused_unless_long_paths_are_on(monkeypatch, length, long_paths, refused):
+    monkeypatch.setattr(cours, "_windows_long_paths", lambda: long_paths)
+    root = "C:\\" + "x" * (length - 3)
+    if refused:
+        with pytest.raises(cours.Missing, match=f"trop long pour Windows .{length} caractères"):
+            cours.check_machine(platform="win32", root=root)
+    else:
+        cours.check_machine(platform="win32", root=root)
+    cours.check_machine(platform="linux", root="/" + "x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (NO_NETWORK, "Le réseau ne répond pas"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "PyTorch n'existe pas pour ce système"),
+        ("OSError: [Errno 28] No space left on device", "Le disque est plein"),
+        ("PermissionError: [Errno 13] Permission denied: '/opt'", "L'écriture est refusée"),
+        ("\n".join(f"ligne {k}" for k in range(20)), "ligne 19"),
+    ],
+)
+def test_a_failed_installation_is_explained(output, said):
+    assert said in cours.explain(output)
+
+
+def test_no_torch_for_this_system_names_binder():
+    assert "Binder" in cours.explain("ERROR: No matching distribution found for torch==2.13.0")
+
+
+def test_the_visual_c_runtime_is_named_on_windows_alone():
+    error = 'OSError: [WinError 126] The specified module could not be found. Error loading "c10.dll"'
+    assert "Visual C++ Redistributable" in cours.explain_torch(error, "win32")
+    assert "WinError 126" in cours.explain_torch(error, "linux")
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "screen"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("darwin", {}, True),
+        ("win32", {}, True),
+    ],
+)
+def test_where_there_is_a_screen(platform, environ, screen):
+    assert cours.has_screen(platform, environ) == screen
+
+
+@pytest.mark.parametrize(("platform", "asked"), [("linux", True), ("win32", False), ("darwin", False)])
+def test_the_cpu_index_is_asked_first_on_linux_alone(monkeypatch, platform, asked):
+    calls = []
+    monkeypatch.setattr(cours, "_quiet", lambda command: calls.append(list(map(str, command))) or (len(calls) > 1, ""))
+    cours._install_torch(["pip", "install"], platform)
+    installs = [call for call in calls if call[0] == "pip"]
+    assert len(installs) == asked
+    for call in installs:
+        assert call[call.index("--index-url") + 1] == cours.CPU_INDEX
+        assert call[call.index("--retries") + 1] == "0"
+        assert "--no-deps" in call
+        assert call[-1] == "torch==2.13.0"
+
+
+def test_an_unreachable_cpu_index_is_said_and_is_not_fatal(monkeypatch, capsys):
+    monkeypatch.setattr(cours, "_quiet", lambda command: (False, ""))
+    cours._install_torch(["pip", "install"], "linux")
+    assert "L'index de PyTorch ne répond pas" in capsys.readouterr().out
+
+
+def test_the_fingerprint_follows_the_requirements_and_the_place(monkeypatch, tmp_path):
+    for name in ("requirements.txt", "pyproject.toml", "cours.py"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    reference = cours.fingerprint()
+    monkeypatch.setattr(cours, "ROOT", tmp_path)
+    moved = cours.fingerprint()
+    (tmp_path / "requirements.txt").write_text("torch==9")
+    assert len({reference, moved, cours.fingerprint()}) == 3
+
+
+def test_an_edited_copy_survives_and_a_deleted_one_comes_back(tmp_path):
+    source, work = tmp_path / "notebooks", tmp_path / "travail é"
+    source.mkdir()
+    for name in ("00_a.ipynb", "07_b.ipynb"):
+        (source / name).write_text("original")
+    cours.lay_lessons(source, work)
+    (work / "00_a.ipynb").write_text("mes réponses")
+    (work / "07_b.ipynb").unlink()
+    (source / "00_a.ipynb").write_text("nouvelle version")
+    (source / "08_c.ipynb").write_text("nouvelle leçon")
+    cours.lay_lessons(source, work)
+    assert {path.name: path.read_text() for path in work.iterdir()} == {
+        "00_a.ipynb": "mes réponses",
+        "07_b.ipynb": "original",
+        "08_c.ipynb": "nouvelle leçon",
+    }
+
+
+def test_the_settings_are_french_without_news_or_updates(tmp_path):
+    cours.write_settings(tmp_path)
+    settings = json.loads((tmp_path / "share/jupyter/lab/settings/overrides.json").read_text("utf-8"))
+    assert settings["@jupyterlab/translation-extension:plugin"] == {"locale": "fr_FR"}
+    assert settings["@jupyterlab/apputils-extension:notification"] == {"checkForUpdates": False, "fetchNews": "false"}
+
+
+def test_post_build_writes_the_same_settings(tmp_path):
+    """postBuild, tel que Binder le lance, dans un préfixe de rien."""
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.prefix = \'{tmp_path}\'; exec(sys.argv[1])" "$2"\n'
+    )
+    python.chmod(0o755)
+    subprocess.run(
+        ["./postBuild"], cwd=ROOT, check=True, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    assert json.loads((tmp_path / "share/jupyter/lab/settings/overrides.json").read_text("utf-8")) == cours.SETTINGS
+
+
+def test_root_is_allowed_and_localhost_is_the_only_door():
+    assert "--allow-root" in cours.lab_command(is_root=True)
+    assert "--allow-root" not in cours.lab_command(is_root=False)
+    assert "--ServerApp.ip=localhost" in cours.lab_command(is_root=False)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["test"], 2)])
+def test_other_words_get_the_two_commands(arguments, code, capsys):
+    assert cours.main(arguments) == code
+    assert "python3 cours.py tests" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_said_without_a_traceback(monkeypatch, capsys):
+    def missing():
+        raise cours.Missing("Il manque un écran.")
+
+    monkeypatch.setattr(cours, "check_machine", missing)
+    assert cours.main([]) == 1
+    assert capsys.readouterr().err == "\nIl manque un écran.\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="le signal SIGINT s'envoie autrement sous Windows")
+def test_the_lab_opens_with_its_token_on_another_port_when_8888_is_taken(tmp_path):
+    """La vraie commande, depuis un autre dossier, le port habituel étant pris."""
+    taken = socket.socket()
+    with taken:
+        try:
+            taken.bind(("127.0.0.1", 8888))
+            taken.listen()
+        except OSError:
+            pass  # déjà pris : c'est ce que l'on veut
+        code = (
+            "import cours, pathlib, sys\n"
+            "cours.VENV, cours.PYTHON = pathlib.Path(sys.argv[1]) / 'venv é', sys.executable\n"
+            "cours.VENV.mkdir(); cours.lay_lessons(); sys.exit(cours.open_lab())"
+        )
+        environment = {key: value for key, value in os.environ.items() if "DISPLAY" not in key} | {
+            "PYTHONPATH": str(ROOT)
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, str(tmp_path)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            lines = []
+            while not (found := re.search(r"http://\S+", lines[-1] if lines else "")):
+                lines.append(process.stdout.readline())
+                assert lines[-1], "JupyterLab ne s'est pas ouvert"
+            address = found.group()
+            assert any("Le port 8888 est déjà pris" in line for line in lines)
+            assert re.fullmatch(r"http://localhost:\d+/lab/tree/00_bien_demarrer.ipynb\?token=[0-9a-f]{48}", address)
+            api = address.split("lab/tree")[0] + "api/contents?" + address.split("?")[1]
+            names = [item["name"] for item in json.load(urllib.request.urlopen(api))["content"]]
+            assert cours.FIRST_LESSON in names
+            with pytest.raises(OSError, match="403"):
+                urllib.request.urlopen(api.split("?")[0])
+        finally:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            assert process.wait(30) == 0

@@ -1,0 +1,84 @@
+"""toytest et sa commande."""
+
+import subprocess
+import sys
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+from PIL import Image
+
+from toylib import Net, gendata, toytest, train
+from toylib.experiment import main
+
+matplotlib.use("agg")
+
+
+def test_toytest_trains_a_new_network_per_rate_from_the_same_weights(capsys):
+    histories = toytest([0.01, 0.1], epochs=10, rule="xor", optimizer="momentum", seed=3)
+    f, y2 = gendata(rule="xor", seed=3)
+    for lr, history in histories.items():
+        assert (history.loss == train(Net(2, seed=3), f, y2, 10, lr, optimizer="momentum", seed=3).loss).all()
+    titles, *rows = capsys.readouterr().out.splitlines()
+    assert titles.split("  ")[-1].strip() == "durée"
+    assert [row.split()[0] for row in rows] == ["0,01", "0,1"]
+
+
+def test_the_table_says_when_99_per_cent_is_reached(capsys):
+    histories = toytest([0.001, 0.1])
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert "jamais" in rows[0]
+    assert f"époque {histories[0.1].epochs_to(0.99)}" in rows[1]
+
+
+def test_the_figure_shows_loss_and_accuracy_of_every_rate():
+    plt.close("all")
+    toytest([0.01, 0.1, 1], epochs=3)
+    for ax in plt.gcf().axes:
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["lr = 0,01", "lr = 0,1", "lr = 1"]
+    assert [ax.get_ylabel() for ax in plt.gcf().axes] == ["Perte (entropie croisée)", "Exactitude"]
+    plt.close("all")
+
+
+def test_the_command_writes_the_figure(tmp_path):
+    out = tmp_path / "é t é.png"
+    command = [sys.executable, "-m", "toylib", "--lrs", "0,01", "0.1", "--epochs", "5", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
+    assert f"Figure écrite dans {out}" in done.stdout
+    assert Image.open(out).size == (2100, 840)
+
+
+def test_help_is_in_french(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert all(
+        name in text for name in ("--lrs", "--epochs", "--optimizer", "--rule", "--seed", "--out", "Usage", "aide")
+    )
+    assert not any(word in text for word in ("usage:", "options:", "show this"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extract"),
+    [
+        (["--lrs", "abc"], "il faut des nombres"),
+        (["--lrs"], "il faut au moins une valeur"),
+        (["--epochs", "2.5"], "il faut un entier"),
+        (["--epochs", "-1"], "epochs doit"),
+        (["--lrs", "0"], "lrs[0] doit"),
+        (["--optimizer", "rms"], "adam, sgd, momentum"),
+        (["--rule", "x"], "sum, band, xor, random"),
+        (["--seed"], "il faut une valeur"),
+        (["--vite"], "options inconnues"),
+        (["--epochs", "1", "--out", "/nulle/part.png"], "/nulle/part.png"),
+    ],
+)
+def test_a_bad_option_gets_a_french_error_and_no_traceback(arguments, extract, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    text = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert text.startswith("Erreur")
+    assert extract in text
+    plt.close("all")
