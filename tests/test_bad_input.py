@@ -9,6 +9,7 @@ import torch
 
 from toylib import Net, gendata, plot_boundary, plot_history, test, toytest, train
 from toylib.explorer import LrExplorer
+from toylib.plotting import plot_data
 
 F, Y2 = gendata(20, seed=0)
 NAN = F.copy()
@@ -98,6 +99,7 @@ CASES = [
     (lambda: toytest(optimizer="x"), ValueError, "optimizer", "adam, sgd, momentum"),
     (lambda: plot_history(_train(), metric="perte"), ValueError, "metric", "loss, accuracy"),
     (lambda: plot_history([0.7, 0.3]), TypeError, "history", "list"),
+    (lambda: plot_data(F[:, :1], Y2), ValueError, "data", "(20, 1)"),
     (lambda: plot_boundary(Net(3), F, Y2), ValueError, "data", "(20, 2)"),
     (lambda: plot_boundary(Net(3), np.ones((20, 3)), Y2), ValueError, "model", "2 entrées"),
     (lambda: LrExplorer(lr=-1), ValueError, "lr", "-1"),

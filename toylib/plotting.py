@@ -121,13 +121,36 @@ def _comma_ticks(*axes: Axis) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: comma(value, 6)))
 
 
+def plot_data(data, target, ax: Axes | None = None) -> Axes:
+    """Dessine des échantillons à deux entrées : ronds pour la classe 0, triangles pour la classe 1.
+
+    Arguments :
+        data : entrées (n, 2) ; target : classes, lignes one-hot (n, 2) ou indices (n,).
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+
+    Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
+
+    >>> _, ax = plt.subplots()
+    >>> plot_data([[0.1, -1], [-2, 0.3]], [0, 1], ax).get_ylabel()
+    'Seconde entrée'
+    """
+    x, labels = as_tensors(Net(2), data, target)
+    ax = plt.gca() if ax is None else ax
+    for name, color, marker in ((0, "#D55E00", "o"), (1, "#0072B2", "^")):
+        points = x[labels == name].T.numpy()
+        ax.scatter(*points, s=22, c=color, marker=marker, edgecolors="white", linewidths=0.4, label=f"classe {name}")
+    ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
+    _comma_ticks(ax.xaxis, ax.yaxis)
+    ax.legend(loc="lower left")
+    return ax
+
+
 def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     """Dessine dans le plan des deux entrées les régions que `model` attribue aux deux classes.
 
     Arguments :
         model : un réseau à 2 entrées et 2 sorties.
-        data, target : les échantillons à montrer, comme pour `train`.
-        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+        data, target, ax : comme pour `plot_data`.
 
     Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
 
@@ -137,20 +160,14 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     >>> plot_boundary(Net(2, seed=0), [[0.1, -1], [-2, 0.3]], [0, 1], ax).get_xlabel()
     'Première entrée'
     """
-    x, labels = as_tensors(model, data, target)
+    x, _ = as_tensors(model, data, target)
     if (model.nins, model.nout) != (2, 2):
         raise ValueError(f"model doit avoir 2 entrées et 2 sorties ; reçu : {model.nins} et {model.nout}.")
-    ax = plt.gca() if ax is None else ax
+    ax = plot_data(data, target, ax)
     horizontal, vertical = (torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T)
     plane = torch.cartesian_prod(horizontal, vertical)
     with torch.inference_mode():
         share = model(plane).softmax(dim=1)[:, 1].reshape(200, 200).T.numpy()
-    ax.contourf(horizontal, vertical, share, levels=[0, 0.5, 1], colors=["#FBE3D0", "#CFE3F1"])
-    ax.contour(horizontal, vertical, share, levels=[0.5], colors="black")
-    for name, color, marker in ((0, "#D55E00", "o"), (1, "#0072B2", "^")):
-        points = x[labels == name].T.numpy()
-        ax.scatter(*points, s=22, c=color, marker=marker, edgecolors="white", linewidths=0.4, label=f"classe {name}")
-    ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
-    _comma_ticks(ax.xaxis, ax.yaxis)
-    ax.legend(loc="lower left")
+    ax.contourf(horizontal, vertical, share, levels=[0, 0.5, 1], colors=["#FBE3D0", "#CFE3F1"], zorder=0)
+    ax.contour(horizontal, vertical, share, levels=[0.5], colors="black", zorder=0.5)
     return ax

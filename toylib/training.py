@@ -211,11 +211,13 @@ def as_tensors(model: Net, data, target, *, names=("data", "target")) -> tuple[t
 
 def _labels(name: str, y: torch.Tensor, nout: int) -> torch.Tensor:
     """Les classes int64 (n,) de lignes one-hot (n, nout) ou d'indices (n,)."""
-    labels = y.double().argmax(dim=1) if y.ndim == 2 and y.shape[1] else y.long()
     if y.ndim == 1:
-        sound = (labels == y).all() and labels.min() >= 0 and labels.max() < nout
+        labels = y.long()
+        low, high = labels.aminmax()
+        sound = low >= 0 and high < nout and (labels is y or (labels == y).all())
     else:
         sound = y.shape[1:] == (nout,) and ((y == 0) | (y == 1)).all() and (y.sum(dim=1) == 1).all()
+        labels = y.double().argmax(dim=1) if sound else None
     if not sound:
         wanted = f"des lignes de {nout} nombres avec un seul 1 et des 0, ou des indices de classe entre 0 et {nout - 1}"
         raise ValueError(f"{name} doit contenir {wanted} ; reçu : forme {tuple(y.shape)}, valeurs {_sample(y)}.")

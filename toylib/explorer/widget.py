@@ -129,7 +129,7 @@ class LrExplorer(widgets.VBox):
             format="png",
             width=SIZE[0],
             height=SIZE[1],
-            layout={"width": f"{SIZE[0]}px", "height": f"{SIZE[1]}px", "flex": "0 0 auto"},
+            layout={"width": f"{SIZE[0]}px", "height": f"{SIZE[1]}px", "flex": "0 0 auto", "object_fit": "contain"},
         )
         self._legend, self._status = widgets.HTML(), widgets.HTML(_status_html("entraînement…"))
         controls = widgets.HBox([self._slider, self._optimizer], layout={"flex_flow": "row wrap"})
