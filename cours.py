@@ -85,7 +85,7 @@ def explain(output):
         return "Le disque est plein : il faut environ 2 Go pour le cours."
     if "Permission denied" in output:
         return "L'écriture est refusée dans ce dossier : copiez le cours dans un dossier à vous."
-    return "L'installation a échoué. Ce que pip en dit :\n" + "\n".join(output.strip().splitlines()[-8:])
+    return "L'installation a échoué. Ce que pip en dit :\n" + "\n".join(output.strip().splitlines()[-8:])
 
 
 def explain_torch(output, platform=sys.platform):
@@ -95,7 +95,7 @@ def explain_torch(output, platform=sys.platform):
             "Il manque à Windows le « Visual C++ Redistributable » dont PyTorch a besoin. "
             "Installez https://aka.ms/vs/17/release/vc_redist.x64.exe, puis relancez la commande."
         )
-    return "PyTorch est installé mais ne démarre pas :\n" + "\n".join(output.strip().splitlines()[-3:])
+    return "PyTorch est installé mais ne démarre pas :\n" + "\n".join(output.strip().splitlines()[-3:])
 
 
 def install(tests):

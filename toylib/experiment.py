@@ -43,13 +43,9 @@ def toytest(
     >>> len(histories[0.1].loss)
     3
     """
-    if not isinstance(lrs, Iterable):
-        raise TypeError(f"lrs doit être une suite de taux, comme (0.01, 0.1) ; reçu : {lrs!r}.")
-    lrs = [check_lr(lr, f"lrs[{i}]") for i, lr in enumerate(lrs)]
+    lrs = _check_lrs(lrs)
     check_whole("epochs", epochs)
     check_choice("optimizer", optimizer, OPTIMIZERS)
-    if not lrs:
-        raise ValueError("lrs doit contenir au moins un taux ; reçu : une suite vide.")
     f, y2 = gendata(rule=rule, seed=seed)
     list(iter_train(Net(2), f, y2, epochs=1, lr=1.0))  # les modules que torch charge au premier pas
     print(_ROW.format("taux", "perte", "exactitude", "99 % atteints", "durée"))
@@ -57,13 +53,24 @@ def toytest(
     for lr in lrs:
         start = time.perf_counter()
         scores = iter_train(Net(2, seed=seed), f, y2, epochs, lr, optimizer=optimizer, seed=seed)
-        bar = tqdm(scores, f"lr = {comma(lr)}", epochs + 1, leave=False, unit="époque", disable=None)
-        histories[lr] = History.of(bar)
+        histories[lr] = History.of(
+            tqdm(scores, f"lr = {comma(lr)}", epochs + 1, leave=False, disable=None, unit="époque")
+        )
         print(_row(lr, histories[lr], time.perf_counter() - start))
     figure = _figure(histories)
     if out is not None:
         figure.savefig(out, dpi=150)
     return histories
+
+
+def _check_lrs(lrs: Iterable[float]) -> list[float]:
+    """Les taux, vérifiés un par un."""
+    if not isinstance(lrs, Iterable):
+        raise TypeError(f"lrs doit être une suite de taux, comme (0.01, 0.1) ; reçu : {lrs!r}.")
+    lrs = [check_lr(lr, f"lrs[{i}]") for i, lr in enumerate(lrs)]
+    if not lrs:
+        raise ValueError("lrs doit contenir au moins un taux ; reçu : une suite vide.")
+    return lrs
 
 
 _ROW = "{:>10} {:>8} {:>11} {:>14} {:>9}"

@@ -107,33 +107,29 @@ class LrExplorer(widgets.VBox):
 
     def _build(self, lr: float, optimizer: str, pin: bool) -> list[widgets.Widget]:
         """Les commandes, l'image, la légende et la ligne d'état."""
-        style = {"description_width": "initial"}
-        self._slider = widgets.SelectionSlider(
-            options=[(comma(rate), rate) for rate in LR_GRID],
-            value=_snap(lr),
-            description="Taux d'apprentissage",
-            style=style,
-            layout={"width": "600px"},
+        width, height = (f"{side}px" for side in SIZE)
+        self._image = widgets.Image(
+            value=self._frame.draw(None),
+            layout={"width": width, "height": height, "flex": "0 0 auto", "object_fit": "contain"},
         )
+        self._legend, self._status = widgets.HTML(), widgets.HTML(_status_html("entraînement…"))
+        buttons = [self._pin_buttons()] if pin else []
+        return [self._controls(lr, optimizer), *buttons, self._image, self._legend, self._status]
+
+    def _controls(self, lr: float, optimizer: str) -> widgets.HBox:
+        """Le curseur du taux et la liste des optimiseurs, qui demandent un entraînement à chaque changement."""
+        style = {"description_width": "initial"}
+        rates = [(comma(rate), rate) for rate in LR_GRID]
+        self._slider = widgets.SelectionSlider(
+            options=rates, value=_snap(lr), description="Taux d'apprentissage", style=style, layout={"width": "600px"}
+        )
+        names = [(name, key) for key, name in OPTIMIZER_NAMES.items()]
         self._optimizer = widgets.Dropdown(
-            options=[(name, key) for key, name in OPTIMIZER_NAMES.items()],
-            value=optimizer,
-            description="Optimiseur",
-            style=style,
-            layout={"width": "260px"},
+            options=names, value=optimizer, description="Optimiseur", style=style, layout={"width": "260px"}
         )
         for control in (self._slider, self._optimizer):
             control.observe(self._submit, names="value")
-        self._image = widgets.Image(
-            value=self._frame.draw(None),
-            format="png",
-            width=SIZE[0],
-            height=SIZE[1],
-            layout={"width": f"{SIZE[0]}px", "height": f"{SIZE[1]}px", "flex": "0 0 auto", "object_fit": "contain"},
-        )
-        self._legend, self._status = widgets.HTML(), widgets.HTML(_status_html("entraînement…"))
-        controls = widgets.HBox([self._slider, self._optimizer], layout={"flex_flow": "row wrap"})
-        return [controls, *([self._pin_buttons()] if pin else []), self._image, self._legend, self._status]
+        return widgets.HBox([self._slider, self._optimizer], layout={"flex_flow": "row wrap"})
 
     def _pin_buttons(self) -> widgets.HBox:
         """« Épingler » garde la courbe du moment, « Retirer les épingles » les efface."""
