@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
+torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêner
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",

@@ -105,6 +105,7 @@ CASES = [
     (lambda: LrExplorer(lr=-1), ValueError, "lr", "-1"),
     (lambda: LrExplorer(optimizer="x"), ValueError, "optimizer", "adam, sgd, momentum"),
     (lambda: LrExplorer(optimizer=torch.optim.Adam), ValueError, "optimizer", "adam, sgd, momentum"),
+    (lambda: LrExplorer(seed=None), TypeError, "seed", "None"),
     (lambda: LrExplorer(rule="x"), ValueError, "rule", "sum, band, xor, random"),
     (lambda: LrExplorer(epochs=-1), ValueError, "epochs", "-1"),
     (lambda: LrExplorer(hidden=16), TypeError, "hidden", "16"),

@@ -83,3 +83,31 @@ def test_the_lesson_is_french_and_shows_no_error(explorer):
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert page.locator(".toylib-explorer").count() == 2
     assert page.locator(".jp-toast, .Toastify__toast").count() == 0
+
+
+def test_running_the_cell_again_keeps_one_worker(explorer):
+    """La cellule exécutée trois fois de plus n'a qu'un fil, et son curseur obéit."""
+    page = explorer.page
+    threads = page.evaluate(
+        """async () => {
+            const panel = window.jupyterapp.shell.currentWidget;
+            const kernel = panel.sessionContext.session.kernel;
+            const cells = panel.content.widgets;
+            const index = cells.findIndex(cell => cell.model.sharedModel.source.startsWith('explorer = LrExplorer'));
+            for (let k = 0; k < 3; k++) {
+                panel.content.activeCellIndex = index;
+                await window.jupyterapp.commands.execute('notebook:run-cell');
+            }
+            let text = '';
+            const code = "import threading; print(sum(t.name == 'toylib-explorer' for t in threading.enumerate()))";
+            const future = kernel.requestExecute({code: code});
+            future.onIOPub = message => { text += message.content.text || ''; };
+            await future.done;
+            return text.trim();
+        }"""
+    )
+    assert threads == "2"  # un par explorateur de la leçon
+    again = page.locator(".toylib-explorer").first
+    again.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    wait_for(again, LR_GRID[LR_GRID.index(0.01) + 1])

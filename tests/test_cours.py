@@ -150,6 +150,7 @@ def test_the_settings_are_french_without_news_or_updates(tmp_path):
     assert settings["@jupyterlab/apputils-extension:notification"] == {"checkForUpdates": False, "fetchNews": "false"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="postBuild est un script de Linux")
 def test_post_build_writes_the_same_settings(tmp_path):
     """postBuild, tel que Binder le lance, dans un préfixe de rien."""
     python = tmp_path / "python"

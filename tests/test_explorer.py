@@ -106,6 +106,44 @@ def test_closing_ends_the_thread():
     assert len(threads()) == before
 
 
+def test_closing_closes_every_control():
+    explorer = LrExplorer(epochs=1, n=20, pin=True)
+    parts = [explorer, *explorer.children, *explorer.children[0].children, *explorer.children[1].children]
+    explorer.close()
+    assert len(parts) == 10
+    assert [part for part in parts if part.comm is not None] == []
+
+
+def test_a_failed_training_is_said_in_the_status_line(explorer, monkeypatch):
+    def broken(*_):
+        raise MemoryError("mémoire pleine")
+
+    monkeypatch.setattr(explorer, "_scores", broken)
+    explorer.lr = 0.5
+    with pytest.raises(MemoryError):
+        explorer.wait()
+    assert "mémoire pleine" in explorer._status.value
+
+
+def test_changes_from_many_threads_end_on_the_last_values(explorer):
+    """Le curseur et l'optimiseur bougent sur deux fils à la fois, comme sous ipykernel 7."""
+
+    def move(name, values):
+        for value in values:
+            setattr(explorer, name, value)
+
+    movers = [
+        threading.Thread(target=move, args=("lr", LR_GRID[10:40])),
+        threading.Thread(target=move, args=("optimizer", ["sgd", "momentum"] * 10)),
+    ]
+    for mover in movers:
+        mover.start()
+    for mover in movers:
+        mover.join()
+    explorer.wait()
+    assert (explorer._run.lr, explorer._run.optimizer) == (explorer.lr, explorer.optimizer) == (LR_GRID[39], "momentum")
+
+
 # --- L'image -----------------------------------------------------------------------------------
 
 CURVE = History.of([Score(0.7, 0.5), Score(0.3, 0.7), Score(0.1, 0.9)])

@@ -1,6 +1,7 @@
 """L'explorateur : bouger le taux d'apprentissage réentraîne le réseau et redessine ses courbes."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
@@ -9,7 +10,7 @@ import ipywidgets as widgets
 import torch
 from IPython import get_ipython
 
-from toylib._checks import check_choice, check_lr
+from toylib._checks import check_choice, check_lr, check_whole
 from toylib.data import gendata
 from toylib.explorer.frame import GHOST, PINS, SIZE, Frame
 from toylib.explorer.static import describe, small_multiples, three_rates
@@ -87,6 +88,7 @@ class LrExplorer(widgets.VBox):
         pin: bool = False,
     ) -> None:
         check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
+        check_whole("seed", seed)  # sans graine, chaque cran partirait d'autres poids
         data = gendata(n, rule=rule, noise=noise, seed=seed)
 
         def scores(lr, optimizer):
@@ -102,7 +104,7 @@ class LrExplorer(widgets.VBox):
         self._pins: tuple[Run, ...] = ()
         super().__init__(self._build(lr, optimizer, pin))
         self.add_class("toylib-explorer")
-        self._worker = LatestWorker(self._work)
+        self._worker, self._submitting = LatestWorker(self._work), threading.Lock()
         self._submit()
 
     def _build(self, lr: float, optimizer: str, pin: bool) -> list[widgets.Widget]:
@@ -187,32 +189,45 @@ class LrExplorer(widgets.VBox):
         self._submit()
 
     def close(self) -> None:
-        """Ferme l'explorateur et son fil de travail."""
+        """Ferme l'explorateur, ses commandes et son fil de travail."""
         if hasattr(self, "_worker"):
             self._worker.close()
+        _close_children(self)
         super().close()
 
     def _submit(self, _=None) -> None:
         """Demande un entraînement. Peut être appelée de n'importe quel fil : n'entraîne ni ne dessine."""
-        self._worker.submit(Request(self._slider.value, self._optimizer.value, self._pins))
+        with self._submitting:  # lire et demander d'un seul tenant : la dernière demande a les dernières valeurs
+            self._worker.submit(Request(self._slider.value, self._optimizer.value, self._pins))
 
     def _work(self, request: Request, stale: Callable[[], bool]) -> None:
         """Entraîne puis montre ; s'arrête dès que la demande n'est plus la dernière."""
+        try:
+            run = self._train(request, stale)
+            if run is not None:
+                self._show(run, request.pins, stale)
+        except Exception as error:
+            self._status.value = _status_html(f"L'entraînement a échoué : {error}")
+            raise
+
+    def _train(self, request: Request, stale: Callable[[], bool]) -> Run | None:
+        """L'entraînement demandé, ou None s'il n'est plus la dernière demande."""
         torch.set_num_threads(1)  # de ce fil seulement : à cette taille, deux se gênent
-        start = time.perf_counter()
-        scores = []
+        start, scores = time.perf_counter(), []
         for score in self._scores(request.lr, request.optimizer):
             if stale():
-                return
+                return None
             scores.append(score)
-        run = Run(request.lr, request.optimizer, History.of(scores), time.perf_counter() - start)
+        return Run(request.lr, request.optimizer, History.of(scores), time.perf_counter() - start)
+
+    def _show(self, run: Run, pins: tuple[Run, ...], stale: Callable[[], bool]) -> None:
+        """Dessine `run`, la courbe précédente et les épinglées, puis les montre si rien n'a changé."""
         ghost = self._ghost if self._run is None or self._run.name == run.name else self._run
-        curves = [None if r is None else r.history for r in (run, ghost)]
-        png = self._frame.draw(*curves, [r.history for r in request.pins])
+        png = self._frame.draw(run.history, ghost and ghost.history, [pin.history for pin in pins])
         if not stale():
             self._run, self._ghost = run, ghost
             self._image.value = png
-            self._legend.value = _legend_html(run, ghost, request.pins)
+            self._legend.value = _legend_html(run, ghost, pins)
             self._status.value = _status_html(_status(run))
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
@@ -238,6 +253,14 @@ class LrExplorer(widgets.VBox):
                     explorer.close()
             explorers = []
         self._shown[cell] = (execution, [*explorers, self])
+
+
+def _close_children(box: widgets.Box) -> None:
+    """Ferme tout ce que `box` contient."""
+    for child in box.children:
+        if isinstance(child, widgets.Box):
+            _close_children(child)
+        child.close()
 
 
 def _snap(lr: float) -> float:

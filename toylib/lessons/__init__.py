@@ -2,11 +2,13 @@
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Règle les figures, et fait dire à `interact`, là où il n'y a pas de noyau, une phrase en français."""
+    """Règle les figures et torch, et fait dire à `interact` une phrase en français là où il n'y a pas de noyau."""
+    torch.set_num_threads(1)  # assez pour de si petits réseaux ; plus, et trente noyaux sur un serveur se gêneraient
     plt.rcParams.update({"font.size": 13, "figure.constrained_layout.use": True, "figure.figsize": (8, 4)})
     shell.display_formatter.mimebundle_formatter.for_type(widgets.interactive, describe)
 
