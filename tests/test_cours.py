@@ -155,7 +155,7 @@ def test_post_build_writes_the_same_settings(tmp_path):
     """postBuild, tel que Binder le lance, dans un préfixe de rien."""
     python = tmp_path / "python"
     python.write_text(
-        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.prefix = \'{tmp_path}\'; exec(sys.argv[1])" "$2"\n'
+        f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.prefix = \'{tmp_path}\'; exec(sys.argv[1])" "$2"\n'
     )
     python.chmod(0o755)
     subprocess.run(

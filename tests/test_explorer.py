@@ -1,8 +1,11 @@
 """L'explorateur sans navigateur : le fil de travail, l'image, les commandes et le repli sans noyau."""
 
+import subprocess
+import sys
 import threading
 import time
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from toylib.explorer import LR_GRID, LrExplorer
 from toylib.explorer import widget as widget_module
 from toylib.explorer.frame import SIZE, Frame
 from toylib.explorer.worker import LatestWorker
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -93,6 +98,12 @@ def test_wait_gives_up_in_french():
         worker.wait(0.05)
     release.set()
     worker.close()
+
+
+def test_python_may_end_while_the_worker_trains():
+    code = "from toylib.explorer import LrExplorer; LrExplorer(epochs=100_000)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_closing_ends_the_thread():

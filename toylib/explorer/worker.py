@@ -1,5 +1,6 @@
 """Un fil de travail qui ne s'occupe que de la dernière demande."""
 
+import atexit
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +29,9 @@ class LatestWorker:
         self._request: object = None
         self._error: Exception | None = None
         self._closed = False
-        threading.Thread(target=self._loop, name="toylib-explorer", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop, name="toylib-explorer", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # Python ne doit pas finir pendant que torch calcule
 
     def submit(self, request: object) -> None:
         """Remplace la demande en cours par `request`, et rend la main aussitôt."""
@@ -49,10 +52,12 @@ class LatestWorker:
                 raise self._error
 
     def close(self) -> None:
-        """Arrête le travail en cours et le fil, pour de bon."""
+        """Arrête le travail en cours et le fil, pour de bon ; attend sa fin, une seconde au plus."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._thread.join(1)
+        atexit.unregister(self.close)
 
     def _idle(self) -> bool:
         return self._closed or self._done == self._generation
