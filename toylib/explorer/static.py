@@ -41,8 +41,8 @@ def describe(rates: Rates, caption: str) -> str:
 
 def small_multiples(rates: Rates) -> bytes:
     """Le PNG des courbes de perte de `rates`, côte à côte."""
-    figure = Figure(figsize=(11, 3.6))
-    figure.subplots_adjust(0.08, 0.15, 0.99, 0.9, wspace=0.06)
+    figure = Figure(figsize=(11, 3.6), layout="none")
+    figure.subplots_adjust(0.1, 0.18, 0.99, 0.9, wspace=0.06)
     axes = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
     for ax, (name, (lr, history)) in zip(axes, rates.items()):
         plot_history(history, ax)
