@@ -82,6 +82,7 @@ def open_lesson(lab, chromium):
 
     def open_page(name: str):
         page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
+        page.set_default_timeout(90_000)
         pages.append(page)
         page.goto(f"{lab}lab/tree/{name}?token=essai")
         page.wait_for_selector(".jp-Notebook .jp-Cell")

@@ -41,7 +41,7 @@ def expected(lr):
 
 
 def wait_for(explorer, lr):
-    explorer.locator(".toylib-status", has_text=re.compile(rf"^lr {comma(lr)}\s")).wait_for(timeout=20_000)
+    explorer.locator(".toylib-status", has_text=re.compile(rf"^lr {comma(lr)}\s")).wait_for(timeout=60_000)
 
 
 def picture(explorer):
