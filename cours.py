@@ -185,6 +185,12 @@ def lay_lessons(source=ROOT / "notebooks", work=ROOT / "travail"):
             partial.replace(work / lesson.name)
 
 
+def prepare():
+    """Ce que `install` et `main` font pour .venv, dans un environnement déjà fait : conda, Binder, JupyterHub."""
+    write_settings(Path(sys.prefix))
+    lay_lessons()
+
+
 def lab_command(is_root):
     """La commande de JupyterLab : sur localhost, avec un jeton, sans ouvrir lui-même le navigateur."""
     command = [PYTHON, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=localhost", "--ServerApp.answer_yes=True"]
