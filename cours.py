@@ -212,7 +212,7 @@ def open_lab():
     runtime.mkdir(exist_ok=True)
     before = set(runtime.glob("jpserver-*.json"))
     # Un jeton fourni par l'environnement, et JupyterLab n'écrit pas son propre mode d'emploi, en anglais.
-    environment = {"JUPYTER_TOKEN": secrets.token_hex(24), **_environment()}
+    environment = {**_environment(), "JUPYTER_TOKEN": secrets.token_hex(24)}
     process = subprocess.Popen(lab_command(is_root), cwd=str(ROOT / "travail"), env=environment)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

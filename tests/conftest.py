@@ -1,11 +1,9 @@
 """Ce que les tests partagent : un vrai JupyterLab et un vrai navigateur."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -29,18 +27,17 @@ CHROMIUM_FLAGS = (
 @pytest.fixture(scope="session")
 def chromium():
     """Un Chromium sans écran : celui de CHROMIUM, de Playwright, ou du système."""
-    api = (
-        pytest.importorskip("playwright.sync_api")
-        if "CI" not in os.environ
-        else __import__("playwright.sync_api").sync_api
-    )
-    with api.sync_playwright() as playwright:
+    unavailable = pytest.fail if "CI" in os.environ else pytest.skip
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("Pas de Playwright : « python3 cours.py tests » l'installe.")
+    with sync_playwright() as playwright:
         names = ("chromium", "chromium-browser", "google-chrome")
         found = (os.environ.get("CHROMIUM"), playwright.chromium.executable_path, *map(shutil.which, names))
         path = next((path for path in found if path and Path(path).exists()), None)
         if path is None:
-            advice = "Pas de navigateur : apt install chromium, playwright install chromium, ou CHROMIUM=chemin."
-            (pytest.fail if "CI" in os.environ else pytest.skip)(advice)
+            unavailable("Pas de navigateur : apt install chromium, playwright install chromium, ou CHROMIUM=chemin.")
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
@@ -59,20 +56,9 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--allow-root"]
     command += [f"--LabApp.app_settings_dir={folder}/share/jupyter/lab/settings", "--expose-app-in-browser"]
     process = subprocess.Popen(command, cwd=folder / "travail", env=environment)
-    yield _address(process, folder / "runtime")
+    yield cours._wait_for_server(process, folder / "runtime", before=set())["url"]
     process.terminate()
     process.wait()
-
-
-def _address(process: subprocess.Popen, runtime: Path) -> str:
-    """L'adresse du serveur, une fois prêt."""
-    for _ in range(600):
-        assert process.poll() is None, "JupyterLab s'est arrêté"
-        for path in runtime.glob("jpserver-*.json"):
-            if text := path.read_text():
-                return json.loads(text)["url"]
-        time.sleep(0.1)
-    raise AssertionError("JupyterLab ne répond pas")
 
 
 @pytest.fixture
