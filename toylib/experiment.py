@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from toylib._checks import check_choice, check_lr, check_whole
 from toylib.data import RULES, gendata

@@ -1,6 +1,8 @@
 """Les figures : chaque fonction dessine sur des axes `ax` et les rend. Nombres à virgule décimale."""
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,6 +37,9 @@ def comma(number: float, digits: int = 3) -> str:
     if not np.isfinite(number):
         return "∞" if number > 0 else "-∞" if number < 0 else "indéfini"
     return f"{Decimal(f'{number:.{digits}g}').normalize():f}".replace(".", ",")
+
+
+_number = partial(comma, digits=6)  # le nom d'une graduation
 
 
 def percent(share: float, digits: int = 3) -> str:
@@ -108,17 +113,25 @@ def format_axes(ax: Axes, metric: str) -> None:
         low, high = LOSS_RANGE
         ax.set(yscale="log", ylim=(low / 1.1, high * 1.1))
         ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-        _comma_ticks(ax.xaxis, ax.yaxis)
     else:
         ax.set_ylim(0, 1.02)
-        _comma_ticks(ax.xaxis)
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+    put_ticks(ax.xaxis)
+    put_ticks(ax.yaxis, name=percent if metric == "accuracy" else _number)
 
 
-def _comma_ticks(*axes: Axis) -> None:
-    """Des graduations à virgule décimale."""
-    for axis in axes:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: comma(value, 6)))
+def put_ticks(axis: Axis, *values: float, name: Callable[[float], str] = _number) -> None:
+    """Gradue l'axe `axis`, comme `ax.xaxis`, aux valeurs données, ou sinon là où matplotlib les met.
+
+    `name` écrit chaque graduation : `comma`, par défaut, ou `percent`.
+
+    >>> _, ax = plt.subplots()
+    >>> put_ticks(ax.yaxis, 0, 0.5, name=percent)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['0\\xa0%', '50\\xa0%']
+    """
+    if values:
+        axis.set_ticks(values)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
 
 
 def plot_data(data, target, ax: Axes | None = None) -> Axes:
@@ -140,7 +153,8 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
         points = x[labels == name].T.numpy()
         ax.scatter(*points, s=22, c=color, marker=marker, edgecolors="white", linewidths=0.4, label=f"classe {name}")
     ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
-    _comma_ticks(ax.xaxis, ax.yaxis)
+    put_ticks(ax.xaxis)
+    put_ticks(ax.yaxis)
     ax.legend(loc="lower left")
     return ax
 

@@ -1,0 +1,232 @@
+"""Le bol quadratique de la leçon 04 : la descente de gradient sur une perte dont on connaît tout.
+
+La perte est (λ₁ w₁² + λ₂ w₂² + …) / 2 : son minimum est en 0, son gradient est λᵢ wᵢ dans chaque direction.
+"""
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from toylib._checks import check_lr, check_real, check_whole
+from toylib.network import Net
+from toylib.plotting import STYLES
+from toylib.training import as_tensors
+
+RACE = (1, 100)  # les courbures de l'exercice sur l'inertie
+EDGE = 1.6  # demi-côté de la fenêtre de `plot_bowl`
+
+
+def descend(
+    lr: float,
+    curvatures: Iterable[float] = (1, 10),
+    beta: float = 0.0,
+    start: Iterable[float] = (1, 1),
+    steps: int = 100,
+) -> np.ndarray:
+    """Descend le bol de courbures `curvatures`, et rend la trajectoire.
+
+    Arguments :
+        lr : taux d'apprentissage, strictement positif.
+        curvatures : courbure λ de chaque direction, strictement positive ; d nombres.
+        beta : inertie (*momentum*), dans [0, 1[ ; 0 est la descente de gradient simple.
+        start : poids de départ, d nombres.
+        steps : nombre de pas, au moins 0.
+
+    Rend : float64 (steps + 1, d), la ligne 0 étant le départ. Une descente qui diverge longtemps
+    finit par ne plus tenir dans un nombre : infini, puis NaN.
+
+    Lève : `ValueError` ou `TypeError` pour un argument hors de ces bornes.
+
+    Source : Goh, *Why Momentum Really Works*, Distill, 2017. Sans inertie, la descente converge
+    si et seulement si lr < 2/λmax, et va au plus vite pour lr = 2/(λmin + λmax) ; avec inertie,
+    elle converge si et seulement si lr < (2 + 2β)/λmax.
+
+    >>> descend(0.25, curvatures=[2], start=[1], steps=2).tolist()
+    [[1.0], [0.5], [0.25]]
+    """
+    lr, beta, curvatures, w, steps = _check_bowl(lr, beta, curvatures, start, steps)
+    velocity, trajectory = np.zeros_like(w), [w]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(steps):
+            gradient = curvatures * w
+            velocity = beta * velocity + gradient
+            w = w - lr * velocity
+            trajectory.append(w)
+    return np.array(trajectory)
+
+
+def distances(trajectory: np.ndarray) -> np.ndarray:
+    """La distance au minimum à chaque pas, (steps + 1,), en part de la distance de départ.
+
+    Lève : `ValueError` ou `TypeError` si `trajectory` n'est pas de forme (steps + 1, d) ou part du minimum.
+
+    >>> distances(descend(0.25, curvatures=[2], start=[8], steps=2)).tolist()
+    [1.0, 0.5, 0.25]
+    """
+    trajectory = _check_trajectory(trajectory)
+    if not trajectory[0].any():
+        raise ValueError("trajectory doit partir d'ailleurs que du minimum ; reçu : un départ en 0.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = np.sqrt((trajectory**2).sum(axis=1))
+        return length / length[0]
+
+
+def steps_to(trajectory: np.ndarray, share: float = 1e-6) -> int | None:
+    """Le premier pas où il ne reste que la part `share` de la distance de départ, ou None.
+
+    >>> steps_to(descend(0.25, curvatures=[2], start=[1]), share=0.25)
+    2
+    """
+    reached = np.flatnonzero(distances(trajectory) <= share)
+    return int(reached[0]) if len(reached) else None
+
+
+def race(lr: float, beta: float) -> list[float]:
+    """Ce que l'exercice mesure d'une descente avec inertie, depuis (1, 1), du bol de courbures 1 et 100.
+
+    Rend : lr en part de la limite de stabilité (2 + 2β)/λmax ; β ; le nombre de pas qui divise la
+    distance par un million, infini s'il en faut plus de 2000, ou si β atteint 1.
+
+    Lève : `ValueError` ou `TypeError`, comme `descend`.
+
+    >>> race(0.02, 0.0)
+    [1.0, 0.0, inf]
+    """
+    reached = None if beta >= 1 else steps_to(descend(lr, RACE, beta, steps=2000))
+    return [lr * max(RACE) / (2 + 2 * beta), float(beta), np.inf if reached is None else float(reached)]
+
+
+def max_curvature(model: Net, data, target) -> float:
+    """La courbure maximale (*sharpness*) de la perte de `model` : la plus grande valeur propre de sa hessienne.
+
+    Arguments :
+        model : un réseau, de quelques centaines de poids au plus ; il n'est pas modifié.
+        data, target : entrées et classes, comme pour `train`.
+
+    Rend : la valeur propre. Lève : `ValueError` ou `TypeError`, comme `train`.
+
+    Source : Cohen et al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of
+    Stability*, 2021, arXiv 2103.00065.
+
+    >>> round(max_curvature(Net(1, hidden=(), seed=0), [[0.0], [0.0]], [0, 1]), 1)
+    0.5
+    """
+    x, labels = as_tensors(model, data, target)
+    names, weights = zip(*model.named_parameters())
+    sizes = [weight.numel() for weight in weights]
+
+    def loss(flat: torch.Tensor) -> torch.Tensor:
+        parts = [part.view_as(weight) for part, weight in zip(flat.split(sizes), weights)]
+        return cross_entropy(functional_call(model, dict(zip(names, parts)), x), labels)
+
+    flat = torch.cat([weight.detach().flatten() for weight in weights])
+    hessian = torch.autograd.functional.hessian(loss, flat)
+    return torch.linalg.eigvalsh(hessian)[-1].item()
+
+
+def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax: Axes | None = None) -> Axes:
+    """Dessine les lignes de niveau d'un bol à deux directions, et la trajectoire d'une descente.
+
+    Arguments :
+        trajectory : (steps + 1, 2), que rend `descend`.
+        curvatures : les deux courbures.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+
+    Rend : `ax`. La fenêtre ne bouge pas : une descente qui diverge en sort. D'une ligne de niveau
+    à la suivante, la perte est divisée par quatre. Lève : `ValueError` ou `TypeError`.
+
+    >>> plot_bowl(descend(0.1), (1, 10), plt.figure().gca()).get_xlabel()
+    'Poids w₁'
+    """
+    trajectory, curvatures = _check_plane(trajectory, curvatures)
+    ax = plt.gca() if ax is None else ax
+    axis = np.linspace(-EDGE, EDGE, 161)
+    loss = (curvatures[0] * axis**2 + curvatures[1] * axis[:, None] ** 2) / 2
+    ax.contour(axis, axis, loss, levels=loss.max() / 4.0 ** np.arange(8, 0, -1), colors="0.72", linewidths=1)
+    path = np.clip(trajectory, -100, 100).T  # au-delà, hors de la fenêtre
+    ax.plot(*path, "o-", color=STYLES[0]["color"], markersize=4, linewidth=1.5)
+    ax.plot(*path[:, 0], "s", color=STYLES[1]["color"], markersize=9)
+    ax.plot(0, 0, "k+", markersize=12, markeredgewidth=2)
+    ax.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), aspect="equal", xlabel="Poids w₁", ylabel="Poids w₂")
+    ax.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+    return ax
+
+
+def plot_distance(trajectory: np.ndarray, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+    """Ajoute aux axes `ax` la distance au minimum en fonction du pas, sur une échelle logarithmique fixe.
+
+    Arguments :
+        trajectory : (steps + 1, d), que rend `descend`.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+        label : nom de la courbe dans la légende.
+
+    Rend : `ax`. Plusieurs appels superposent les courbes ; couleur et trait diffèrent. Une courbe
+    qui sort par le haut y reste.
+
+    >>> plot_distance(descend(0.1), plt.figure().gca()).get_xlabel()
+    'Pas'
+    """
+    ax = plt.gca() if ax is None else ax
+    style = STYLES[len(ax.lines) % len(STYLES)]
+    ax.semilogy(np.clip(np.nan_to_num(distances(trajectory), nan=np.inf), 1e-12, 100), label=label, lw=2.5, **style)
+    ax.set(xlabel="Pas", ylabel="Part de la distance qui reste", ylim=(1e-8, 100))
+    ax.set_yticks([1e-8, 1e-6, 1e-4, 1e-2, 1, 100], ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "1", "10²"])
+    ax.grid(color="0.88")
+    if label is not None:
+        ax.legend(handlelength=3.5)
+    return ax
+
+
+def _check_bowl(lr, beta, curvatures, start, steps) -> tuple:
+    """Les arguments de `descend`, vérifiés ; les deux suites deviennent des tableaux float64 (d,)."""
+    lr, beta = check_lr(lr), check_real("beta", beta)
+    if not 0 <= beta < 1:
+        raise ValueError(f"beta doit être entre 0 et 1, 1 exclu ; reçu : {beta!r}.")
+    curvatures, start = _check_curvatures(curvatures), _check_vector("start", start)
+    if start.shape != curvatures.shape:
+        wanted = f"{len(curvatures)} nombre(s), comme curvatures"
+        raise ValueError(f"start doit avoir {wanted} ; reçu : {len(start)}.")
+    return lr, beta, curvatures, start, check_whole("steps", steps)
+
+
+def _check_curvatures(curvatures) -> np.ndarray:
+    """Les courbures, (d,) : au moins une, toutes strictement positives."""
+    curvatures = _check_vector("curvatures", curvatures)
+    for i, value in enumerate(curvatures.tolist()):
+        check_lr(value, f"curvatures[{i}]")
+    return curvatures
+
+
+def _check_vector(name: str, values) -> np.ndarray:
+    """Une suite de nombres finis, non vide, en float64 (d,)."""
+    if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
+        raise TypeError(f"{name} doit être une suite de nombres, comme (1, 10) ; reçu : {values!r}.")
+    vector = np.array([check_real(f"{name}[{i}]", value) for i, value in enumerate(values)])
+    if vector.size == 0:
+        raise ValueError(f"{name} doit avoir au moins un nombre ; reçu : une suite vide.")
+    return vector
+
+
+def _check_plane(trajectory, curvatures) -> tuple[np.ndarray, np.ndarray]:
+    """Une trajectoire plane, (steps + 1, 2), et les deux courbures de son bol."""
+    trajectory, curvatures = _check_trajectory(trajectory), _check_curvatures(curvatures)
+    if len(curvatures) != 2 or trajectory.shape[1] != 2:
+        got = f"{trajectory.shape} et {len(curvatures)} courbure(s)"
+        raise ValueError(f"trajectory doit être de forme (steps + 1, 2), avec deux courbures ; reçu : {got}.")
+    return trajectory, curvatures
+
+
+def _check_trajectory(trajectory) -> np.ndarray:
+    """Une trajectoire en float64 (steps + 1, d)."""
+    try:
+        trajectory = np.asarray(trajectory, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"trajectory doit être un tableau de nombres ; reçu : {type(trajectory).__name__}.") from None
+    if trajectory.ndim != 2 or trajectory.size == 0:
+        raise ValueError(f"trajectory doit être de forme (steps + 1, d) ; reçu : {trajectory.shape}.")
+    return trajectory
