@@ -176,13 +176,14 @@ def write_settings(prefix):
 
 
 def lay_lessons(source=ROOT / "notebooks", work=ROOT / "travail"):
-    """Copie dans `work` les leçons qui n'y sont pas ; n'écrase jamais une copie."""
-    work.mkdir(exist_ok=True)
-    for lesson in sorted(source.glob("*.ipynb")):
-        if not (work / lesson.name).exists():
-            partial = work / f".{lesson.name}.part"
+    """Copie dans `work` les leçons et les corrigés qui n'y sont pas ; n'écrase jamais une copie."""
+    for lesson in sorted([*source.glob("*.ipynb"), *source.glob("corriges/*.ipynb")]):
+        copy = work / lesson.relative_to(source)
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            partial = copy.with_name(f".{copy.name}.part")
             shutil.copyfile(str(lesson), str(partial))
-            partial.replace(work / lesson.name)
+            partial.replace(copy)
 
 
 def prepare():

@@ -79,4 +79,5 @@ def open_lesson(lab, chromium):
 
     yield open_page
     for page in pages:
+        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         page.close()

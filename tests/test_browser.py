@@ -1,7 +1,9 @@
-"""La leçon 07 dans un vrai JupyterLab, au clavier, dans un vrai navigateur."""
+"""Les leçons dans un vrai JupyterLab, au clavier, dans un vrai navigateur."""
 
 import re
+from pathlib import Path
 
+import french
 import pytest
 
 from toylib import Net, gendata, train
@@ -9,18 +11,91 @@ from toylib.explorer import LR_GRID
 from toylib.plotting import comma, percent
 
 LESSON = "07_taux_d_apprentissage.ipynb"
+LESSONS = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
+
+
+def run_all(page):
+    """Exécute tout le carnet ouvert, et attend la fin."""
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(
+        f"{CODE_CELLS}.every(c => c.model.executionState === 'idle' && c.model.executionCount)", timeout=120_000
+    )
+
+
+# Toutes les leçons.
+
+
+@pytest.fixture(params=LESSONS)
+def lesson(request, open_lesson):
+    """Une leçon, exécutée de haut en bas."""
+    page = open_lesson(request.param)
+    run_all(page)
+    return page
+
+
+def shown(page):
+    """Ce que montrent les démonstrations : texte, images et figures."""
+    areas = page.locator(".jupyter-widgets-output-area, .toylib-explorer").all()
+    return [area.inner_html() for area in areas]
+
+
+def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(lesson):
+    """Un seul essai par leçon, qui en fait le tour : l'ouvrir est ce qui coûte."""
+    outputs = lesson.evaluate(f"{CODE_CELLS}.map(c => [c.model.sharedModel.source, c.model.outputs.toJSON()])")
+    faults = [output for _, cell in outputs for output in cell if "ename" in output or output.get("name") == "stderr"]
+    assert faults == []
+    wanted = sum("@interact" in source or "LrExplorer(" in source for source, _ in outputs)
+    assert lesson.locator(".widget-interact, .toylib-explorer").count() == wanted
+    assert lesson.locator(".toylib-quiz").count() == 1
+    assert lesson.get_by_text(re.compile("model not found|Error displaying widget|Loading widget")).count() == 0
+    read = lesson.locator(".jupyter-widgets").all_inner_texts()
+    assert french.unknown_words("\n".join(read)) == set()
+    check_slider(lesson)
+    check_quiz(lesson)
+
+
+def check_slider(page):
+    """Une flèche du clavier change ce que la première démonstration montre."""
+    handle = page.locator(".jp-Notebook .noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    before = shown(page)
+    handle.focus()
+    at, last = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
+    page.keyboard.press("ArrowRight" if at < last else "ArrowLeft")
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        if shown(page) != before:
+            break
+    assert shown(page) != before
+    assert page.locator(".jupyter-widgets-output-area .jp-RenderedText[data-mime-type$='stderr']").count() == 0
+
+
+def check_quiz(page):
+    """Espace choisit la réponse où est le clavier, et son explication s'affiche ; rien n'est coupé."""
+    quiz = page.locator(".toylib-quiz")
+    radios = quiz.locator("input[type=radio]")
+    radios.first.scroll_into_view_if_needed()
+    assert quiz.get_by_role("status").count() == 0
+    radios.first.focus()
+    page.keyboard.press("Space")
+    quiz.get_by_role("status").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(300)
+    assert radios.nth(1).is_checked()
+    assert quiz.locator("label, .widget-html-content").evaluate_all(
+        "all => all.every(one => one.scrollWidth <= one.clientWidth + 1)"
+    )
+
+
+# L'explorateur de la leçon 07.
 
 
 @pytest.fixture
 def explorer(open_lesson):
     """L'explorateur de la leçon, une fois tout le carnet exécuté."""
     page = open_lesson(LESSON)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
-        ".every(c => c.model.executionState === 'idle' && c.model.executionCount)",
-        timeout=120_000,
-    )
+    run_all(page)
     made = page.locator(".toylib-explorer").first
     made.scroll_into_view_if_needed()
     made.locator("img").evaluate("image => image.decode()")

@@ -127,8 +127,8 @@ def test_the_fingerprint_follows_the_requirements_and_the_place(monkeypatch, tmp
 
 def test_an_edited_copy_survives_and_a_deleted_one_comes_back(tmp_path):
     source, work = tmp_path / "notebooks", tmp_path / "travail é"
-    source.mkdir()
-    for name in ("00_a.ipynb", "07_b.ipynb"):
+    (source / "corriges").mkdir(parents=True)
+    for name in ("00_a.ipynb", "07_b.ipynb", "corriges/00_a.ipynb"):
         (source / name).write_text("original")
     cours.lay_lessons(source, work)
     (work / "00_a.ipynb").write_text("mes réponses")
@@ -136,10 +136,11 @@ def test_an_edited_copy_survives_and_a_deleted_one_comes_back(tmp_path):
     (source / "00_a.ipynb").write_text("nouvelle version")
     (source / "08_c.ipynb").write_text("nouvelle leçon")
     cours.lay_lessons(source, work)
-    assert {path.name: path.read_text() for path in work.iterdir()} == {
+    assert {str(path.relative_to(work)): path.read_text() for path in work.rglob("*.*")} == {
         "00_a.ipynb": "mes réponses",
         "07_b.ipynb": "original",
         "08_c.ipynb": "nouvelle leçon",
+        "corriges/00_a.ipynb": "original",
     }
 
 

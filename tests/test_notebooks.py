@@ -6,12 +6,27 @@ from pathlib import Path
 import nbformat
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").rglob("*.ipynb"))
+import cours
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+LESSONS = sorted(FOLDER.glob("*.ipynb"))
+SOLUTIONS = sorted((FOLDER / "corriges").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def notebook(request):
+@pytest.fixture(params=LESSONS + SOLUTIONS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    """Une leçon ou un corrigé."""
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def lesson(request):
     return nbformat.read(request.param, as_version=4)
 
 
@@ -47,22 +62,58 @@ def test_cells_are_short(notebook):
     assert len(code(notebook)[0].source.splitlines()) <= 5
 
 
-def test_the_parts_of_a_lesson_are_there(notebook):
-    title, *_, last = prose(notebook)
+def test_the_parts_of_a_lesson_are_there(lesson):
+    title, *_, last = prose(lesson)
     assert re.match(r"# \d\d · ", title)
     assert re.search(r"\| Objectifs \| Prérequis \| Durée \|", title)
     assert re.search(r"\d+\xa0min \|$", title, re.M)
+    assert re.search(r"\*\*Objectif\xa0:\*\* [^.]*\d", "\n".join(prose(lesson)))  # une cible chiffrée
     assert last.startswith("## À retenir")
     assert len(re.findall("^- ", last, re.M)) == 3
 
 
-def test_each_demonstration_is_predicted_first_and_each_figure_is_said_in_words(notebook):
-    cells = notebook.cells
+def test_exercises_then_quiz_then_recap(lesson):
+    headings = re.findall(r"^## (.*)$", "\n".join(prose(lesson)), re.M)
+    assert headings[-3:] == ["Exercices", "Quiz", "À retenir"]
+    number = lesson.cells[0].source[2:4]
+    assert code(lesson)[-1].source == f'Quiz("{number}")'
+
+
+def test_a_lesson_leads_to_its_solutions_and_to_the_next_one():
+    for path, following in zip(LESSONS, [*LESSONS[1:], None]):
+        end = prose(nbformat.read(path, as_version=4))[-1]
+        assert f"](corriges/{path.name})" in end
+        assert following is None or f"]({following.name})" in end
+
+
+def test_a_lesson_has_a_live_demonstration(lesson):
+    assert any("@interact" in cell.source or "LrExplorer(" in cell.source for cell in code(lesson))
+
+
+def test_links_work_in_the_repository_and_in_the_copies(path, notebook, tmp_path):
+    """Les copies de travail sont posées par cours.py : ce que vise une leçon doit y être."""
+    cours.lay_lessons(work=tmp_path)
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", "\n".join(prose(notebook))):
+        assert (path.parent / target).is_file(), target
+        assert (tmp_path / path.relative_to(FOLDER).parent / target).is_file(), target
+
+
+def test_each_demonstration_is_predicted_first_and_each_figure_is_said_in_words(lesson):
+    cells = lesson.cells
     for k, cell in enumerate(cells):
         if cell.cell_type == "code" and any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert "Votre prédiction" in cells[k - 1].source, cell.source
             after = next(later for later in cells[k + 1 :] if later.cell_type == "markdown")
             assert after.source.startswith("**Ce que l'on observe.**"), cell.source
+
+
+def test_every_cell_can_be_projected(notebook):
+    """Une diapositive par titre ; la figure vient après la prédiction, l'observation après la figure."""
+    kinds = {"slide", "subslide", "fragment", "-"}
+    assert all(cell.metadata.get("slideshow", {}).get("slide_type") in kinds for cell in notebook.cells)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert cell.source.startswith("#") == (cell.metadata.slideshow.slide_type == "slide"), cell.source
 
 
 ORDINARY_SPACE = re.compile(r"« | »| [:;!?](?=\s|$|\*)|\d %(?!\w)|\d (?:ms|min|s|Mo|Go|époques?)\b")

@@ -1,9 +1,20 @@
 """Ce que les leçons partagent. `%load_ext toylib.lessons` prépare un carnet."""
 
+import ast
+import inspect
+from collections.abc import Callable
+from textwrap import dedent
+
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import torch
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import Markdown
+
+from toylib.lessons.exercises import Verdict, verifier
+from toylib.lessons.quiz import Quiz
+
+__all__ = ["Quiz", "Verdict", "load_ipython_extension", "show_source", "verifier"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -18,6 +29,40 @@ def describe(demo: widgets.interactive, **kwargs) -> dict:
 
     La figure de départ n'y est pas : c'est déjà une sortie de la cellule.
     """
-    values = ", ".join(f"{w.description} = {getattr(w, 'label', w.value)}" for w in demo.kwargs_widgets)
+    values = ", ".join(f"{w.description} = {_reading(w)}" for w in demo.kwargs_widgets)
     text = f"Démonstration ({values}) : exécutez la cellule pour bouger les curseurs."
     return {**demo._repr_mimebundle_(**kwargs), "text/plain": text}
+
+
+def _reading(widget: widgets.Widget) -> object:
+    """Ce qu'un curseur affiche : sa valeur, ou le nom qu'une liste d'options lui donne."""
+    return widget._options_labels[widget.index] if hasattr(widget, "index") else widget.value
+
+
+class Source(Markdown):
+    """Du code Python, en couleurs dans un carnet."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(f"```python\n{code}\n```")
+
+    def __repr__(self) -> str:
+        return self.code
+
+
+def show_source(subject: Callable) -> Source:
+    """Le code d'une fonction ou d'une classe de la bibliothèque, tel qu'il est, docstring ôtée.
+
+    >>> from toylib import test
+    >>> show_source(test)  # doctest: +ELLIPSIS
+    def test(model: Net, data, target) -> Score:
+        x, labels = as_tensors(model, data, target)
+    ...
+    """
+    lines = dedent(inspect.getsource(subject)).splitlines()
+    nodes = ast.walk(ast.parse("\n".join(lines)))
+    documented = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(n)]
+    for node in sorted(documented, key=lambda n: -n.lineno):
+        first, last = node.body[0].lineno - 1, node.body[0].end_lineno
+        del lines[first : last + (not "".join(lines[last : last + 1]))]
+    return Source("\n".join(lines))

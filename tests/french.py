@@ -1,0 +1,41 @@
+"""Ce qui, dans un texte, n'est pas du français : hunspell, son dictionnaire, et les mots du cours (`mots.txt`)."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+COURSE, CODE = (
+    frozenset((Path(__file__).parent / name).read_text("utf-8").split()) for name in ("mots.txt", "mots_du_code.txt")
+)
+# L'anglais et les fautes du texte d'origine : admis dans une citation seulement.
+QUOTED = re.compile(
+    r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
+)
+# Ni code, ni formules, ni italique (les mots étrangers), ni cibles de liens, ni balises, ni adresses, ni fichiers.
+NOT_PROSE = re.compile(
+    r"```.*?```|(?<!\*)\*(?!\*)[^*\n]+\*(?!\*)|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|(?<=\])\([^)]*\)|<!--.*?-->|<[^>]*>|https?://\S+|\S+\.(?:ipynb|py|toml|md)\b|&\w+;",
+    re.DOTALL,
+)
+
+
+def unknown_words(text: str, known: frozenset[str] = COURSE) -> set[str]:
+    """Les mots de `text` que ni le dictionnaire français ni `known` ne connaissent.
+
+    Un mot anglais est donc inconnu, sauf s'il est admis dans `known` ou s'écrit aussi en français.
+    """
+    text = re.sub(r"«[^»]*»", lambda quote: QUOTED.sub(" ", quote[0]), NOT_PROSE.sub(" ", text))
+    words = {word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 1} - known
+    command = ["hunspell", "-d", "fr_FR", "-i", "utf-8", "-l"]
+    done = subprocess.run(command, input="\n".join(words), capture_output=True, text=True, encoding="utf-8", check=True)
+    return set(done.stdout.split())
+
+
+def need_hunspell() -> None:
+    """Saute le test sans hunspell, ou échoue sur la CI."""
+    if shutil.which("hunspell") is None:
+        unavailable = pytest.fail if "CI" in os.environ else pytest.skip
+        unavailable("Pas de hunspell : apt install hunspell hunspell-fr.")
