@@ -12,6 +12,7 @@ from toylib.plotting import comma, percent
 
 LESSON = "07_taux_d_apprentissage.ipynb"
 LESSONS = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+DEMONSTRATIONS = ".widget-interact, .toylib-explorer"
 CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
 
 
@@ -35,9 +36,8 @@ def lesson(request, open_lesson):
 
 
 def shown(page):
-    """Ce que montrent les démonstrations : texte, images et figures."""
-    areas = page.locator(".jupyter-widgets-output-area, .toylib-explorer").all()
-    return [area.inner_html() for area in areas]
+    """Les images que montrent les démonstrations."""
+    return [image.get_attribute("src") for image in page.locator(DEMONSTRATIONS).locator("img").all()]
 
 
 def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(lesson):
@@ -46,11 +46,12 @@ def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(lesson):
     faults = [output for _, cell in outputs for output in cell if "ename" in output or output.get("name") == "stderr"]
     assert faults == []
     wanted = sum("@interact" in source or "LrExplorer(" in source for source, _ in outputs)
-    assert lesson.locator(".widget-interact, .toylib-explorer").count() == wanted
+    assert lesson.locator(DEMONSTRATIONS).count() == wanted == len(shown(lesson))
     assert lesson.locator(".toylib-quiz").count() == 1
     assert lesson.get_by_text(re.compile("model not found|Error displaying widget|Loading widget")).count() == 0
-    read = lesson.locator(".jupyter-widgets").all_inner_texts()
-    assert french.unknown_words("\n".join(read)) == set()
+    controls = ".widget-label, .widget-button, .widget-toggle-button, .widget-dropdown option, .widget-readout"
+    read = "\n".join(lesson.locator(controls).all_text_contents())
+    assert french.unknown_words(read) == set()
     check_slider(lesson)
     check_quiz(lesson)
 
@@ -65,10 +66,12 @@ def check_slider(page):
     page.keyboard.press("ArrowRight" if at < last else "ArrowLeft")
     for _ in range(100):
         page.wait_for_timeout(100)
-        if shown(page) != before:
+        if len(shown(page)) == len(before) and shown(page) != before:
             break
-    assert shown(page) != before
-    assert page.locator(".jupyter-widgets-output-area .jp-RenderedText[data-mime-type$='stderr']").count() == 0
+    after = shown(page)
+    assert len(after) == len(before)
+    assert after != before
+    assert page.locator(DEMONSTRATIONS).locator("[data-mime-type$='stderr']").count() == 0
 
 
 def check_quiz(page):
@@ -80,7 +83,8 @@ def check_quiz(page):
     radios.first.focus()
     page.keyboard.press("Space")
     quiz.get_by_role("status").first.wait_for()
-    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
     page.wait_for_timeout(300)
     assert radios.nth(1).is_checked()
     assert quiz.locator("label, .widget-html-content").evaluate_all(

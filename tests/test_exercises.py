@@ -150,7 +150,7 @@ def test_a_function_for_a_number_and_the_reverse_are_said():
 def test_a_measured_answer_of_the_wrong_length_is_said():
     name, _ = some(lambda entry: "measure" in entry)
     for answer in (0.03, [1.0, 2.0, 3.0]):
-        assert verifier(name, answer).text.replace("\xa0", " ").startswith("Il faut 2 nombres")
+        assert verifier(name, answer).text.replace("\xa0", " ").startswith("Il faut une liste de 2 nombre")
 
 
 def test_a_decimal_comma_in_code_is_explained():
@@ -174,6 +174,16 @@ def test_a_wrong_shape_is_said():
 def test_a_function_that_fails_is_said_in_french():
     name, entry = some(lambda entry: "arguments" in entry)
     assert verifier(name, lambda *given: 1 / 0).text.startswith("Votre fonction s'arrête sur une erreur")
+
+
+def test_a_function_without_return_is_told_so():
+    name, _ = some(lambda entry: "arguments" in entry)
+    assert "return" in verifier(name, lambda *given: None).text
+
+
+def test_a_function_that_returns_the_wrong_shape_is_told_so():
+    name, _ = some(lambda entry: "arguments" in entry)
+    assert verifier(name, lambda *given: np.zeros((7, 7))).text.startswith("Votre fonction doit rendre")
 
 
 def test_nan_is_wrong():
@@ -228,7 +238,7 @@ def test_choosing_explains_at_once_and_counts_first_answers_only():
     assert "✗" in quiz.children[0].children[2].value
     choose(quiz, 0, right[0])
     assert "✓" in quiz.children[0].children[2].value
-    assert quiz.score.value == f"1 question sur {len(right)} répondue."
+    assert quiz.score.value == f"Réponses données\xa0: 1 sur {len(right)}."
     for number, index in enumerate(right[1:], start=1):
         choose(quiz, number, index)
     assert quiz.score.value == f"<b>{len(right) - 1} sur {len(right)} du premier coup.</b>"

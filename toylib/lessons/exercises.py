@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 TODO = "À vous : remplacez les points de suspension par votre réponse, puis exécutez de nouveau la cellule."
-COMMA = "En Python, la virgule décimale s'écrit avec un point : 0.5 et non 0,5."
+COMMA = "En Python, la virgule sépare deux nombres : 1,5 s'écrit 1.5, et 12 000 s'écrit 12000."
 SHARE = "Écrivez une part entre 0 et 1 plutôt qu'un pourcentage."
 
 
@@ -117,9 +117,17 @@ def _values(entry: dict, answer: object) -> np.ndarray:
     if values.size == 2 and not wanted and isinstance(answer, tuple):
         raise _Unreadable(COMMA)
     if values.squeeze().shape != np.squeeze(np.empty(wanted)).shape:
-        expected = "un seul nombre" if not wanted else f"un tableau de forme {wanted}"
-        raise _Unreadable(f"Il faut {expected} ; reçu : un tableau de forme {values.shape}.")
+        calls = int("arguments" in entry)  # d'une fonction, la première dimension compte les appels
+        subject = "Votre fonction doit rendre" if calls else "Il faut"
+        raise _Unreadable(f"{subject} {_in_words(wanted[calls:])} ; reçu : {_in_words(values.shape[calls:])}.")
     return values.reshape(wanted)
+
+
+def _in_words(shape: tuple) -> str:
+    """La forme d'une réponse, en mots."""
+    if len(shape) > 1:
+        return f"un tableau de forme {shape}"
+    return f"une liste de {shape[0]} nombre(s)" if shape else "un seul nombre"
 
 
 def _measure(name: str, numbers: np.ndarray) -> np.ndarray:
@@ -127,7 +135,7 @@ def _measure(name: str, numbers: np.ndarray) -> np.ndarray:
     measure = resolve_name(name)
     wanted = len(signature(measure).parameters)
     if numbers.shape != (wanted,):
-        raise _Unreadable(f"Il faut {wanted} nombres ; reçu : un tableau de forme {numbers.shape}.")
+        raise _Unreadable(f"Il faut {_in_words((wanted,))} ; reçu : {_in_words(numbers.shape)}.")
     try:
         return np.array(measure(*numbers), dtype=float)
     except (TypeError, ValueError) as error:
@@ -140,7 +148,10 @@ def _call(function: Callable, arguments: list) -> list[np.ndarray]:
     for given in arguments:
         given = [torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value for value in given]
         try:
-            results.append(_numbers(function(*given)))
+            result = function(*given)
+            if result is None:
+                raise _Unreadable("Votre fonction ne rend rien : finissez-la par `return` et ce qu'elle doit rendre.")
+            results.append(_numbers(result))
         except _Unreadable:
             raise
         except Exception as error:

@@ -13,7 +13,7 @@ class Quiz(widgets.VBox):
 
     Lève : `ValueError` si la leçon n'a pas de quiz.
 
-    >>> Quiz("01").score.value.startswith("0 question sur")
+    >>> Quiz("01").score.value.startswith("Réponses données")
     True
     """
 
@@ -46,10 +46,8 @@ class Quiz(widgets.VBox):
     def _count(self) -> None:
         """Met à jour le compte."""
         done, total = len(self.first), len(self.entries)
-        if done < total:
-            plural = "s" if done > 1 else ""
-            self.score.value = f"{done} question{plural} sur {total} répondue{plural}."
-        else:
+        self.score.value = f"Réponses données : {done} sur {total}."
+        if done == total:
             self.score.value = f"<b>{sum(self.first.values())} sur {total} du premier coup.</b>"
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
