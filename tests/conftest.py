@@ -70,7 +70,7 @@ def open_lesson(lab, chromium):
         page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
         page.set_default_timeout(90_000)
         pages.append(page)
-        page.goto(f"{lab}lab/tree/{name}?token=essai")
+        page.goto(f"{lab}lab/tree/{name}?token=essai&reset")  # sans les onglets du test précédent
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"

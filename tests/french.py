@@ -13,7 +13,7 @@ COURSE, CODE = (
 )
 # L'anglais et les fautes du texte d'origine : admis dans une citation seulement.
 QUOTED = re.compile(
-    r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
+    r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|learning|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
 )
 # Ni code, ni formules, ni italique (les mots étrangers), ni cibles de liens, ni balises, ni adresses, ni fichiers.
 NOT_PROSE = re.compile(
