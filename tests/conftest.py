@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -24,10 +25,21 @@ CHROMIUM_FLAGS = (
 )
 
 
+def unavailable(advice: str) -> NoReturn:
+    """Ce qui manque à la machine fait sauter le test, ou échouer la CI."""
+    (pytest.fail if "CI" in os.environ else pytest.skip)(advice)
+
+
+@pytest.fixture(scope="session")
+def hunspell():
+    """Le correcteur d'orthographe, que `french.unknown_words` appelle."""
+    if shutil.which("hunspell") is None:
+        unavailable("Pas de hunspell : apt install hunspell hunspell-fr.")
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """Un Chromium sans écran : celui de CHROMIUM, de Playwright, ou du système."""
-    unavailable = pytest.fail if "CI" in os.environ else pytest.skip
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -1,12 +1,8 @@
 """Ce qui, dans un texte, n'est pas du français : hunspell, son dictionnaire, et les mots du cours (`mots.txt`)."""
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 COURSE, CODE = (
     frozenset((Path(__file__).parent / name).read_text("utf-8").split()) for name in ("mots.txt", "mots_du_code.txt")
@@ -15,9 +11,16 @@ COURSE, CODE = (
 QUOTED = re.compile(
     r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|learning|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
 )
-# Ni code, ni formules, ni italique (les mots étrangers), ni cibles de liens, ni balises, ni adresses, ni fichiers.
 NOT_PROSE = re.compile(
-    r"```.*?```|(?<!\*)\*(?!\*)[^*\n]+\*(?!\*)|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|(?<=\])\([^)]*\)|<!--.*?-->|<[^>]*>|https?://\S+|\S+\.(?:ipynb|py|toml|md)\b|&\w+;",
+    "|".join(
+        (
+            r"```.*?```|``[^`]*``|`[^`]*`",  # le code
+            r"(?<!\*)\*(?!\*)[^*\n]+\*(?!\*)",  # l'italique : les mots étrangers
+            r"\$\$.*?\$\$|\$[^$]*\$",  # les formules
+            r"(?<=\])\([^)]*\)|https?://\S+|\S+\.(?:ipynb|py|toml|md)\b",  # les cibles des liens et les fichiers
+            r"<!--.*?-->|<[^>]*>|&\w+;",  # les balises
+        )
+    ),
     re.DOTALL,
 )
 
@@ -32,10 +35,3 @@ def unknown_words(text: str, known: frozenset[str] = COURSE) -> set[str]:
     command = ["hunspell", "-d", "fr_FR", "-i", "utf-8", "-l"]
     done = subprocess.run(command, input="\n".join(words), capture_output=True, text=True, encoding="utf-8", check=True)
     return set(done.stdout.split())
-
-
-def need_hunspell() -> None:
-    """Saute le test sans hunspell, ou échoue sur la CI."""
-    if shutil.which("hunspell") is None:
-        unavailable = pytest.fail if "CI" in os.environ else pytest.skip
-        unavailable("Pas de hunspell : apt install hunspell hunspell-fr.")

@@ -28,7 +28,7 @@ def run_all(page):
 
 
 @pytest.fixture(params=LESSONS)
-def lesson(request, open_lesson):
+def lesson(request, hunspell, open_lesson):
     """Une leçon, exécutée de haut en bas."""
     page = open_lesson(request.param)
     run_all(page)

@@ -27,11 +27,9 @@ def exercise(request):
     return request.param
 
 
-def cells(path, exercise):
-    """Les cellules de code du carnet jusqu'à celle qui vérifie l'exercice, qui est la dernière."""
-    sources = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    at = next(k for k, cell in enumerate(sources) if f'verifier("{exercise}"' in cell.source)
-    return sources[: at + 1]
+def cell(path, exercise):
+    """La cellule du carnet qui vérifie l'exercice."""
+    return next(c for c in nbformat.read(path, as_version=4).cells if f'verifier("{exercise}"' in c.source)
 
 
 def example(rule):
@@ -42,7 +40,7 @@ def example(rule):
 
 
 def test_the_stub_fails_and_says_what_to_do(exercise):
-    stub = cells(LESSONS[exercise[:2]], exercise)[-1]
+    stub = cell(LESSONS[exercise[:2]], exercise)
     assert "..." in stub.source
     assert [output.data["text/plain"] for output in stub.outputs] == [f"✗ {TODO}"]
     scope = {"verifier": verifier, "np": np, "torch": torch}
@@ -54,7 +52,7 @@ def test_the_stub_fails_and_says_what_to_do(exercise):
 def test_the_solution_passes(exercise):
     """Le corrigé est rejoué par nbval ; ici, ce qu'il a enregistré."""
     path = LESSONS[exercise[:2]]
-    solution = cells(path.parent / "corriges" / path.name, exercise)[-1]
+    solution = cell(path.parent / "corriges" / path.name, exercise)
     results = [output.data["text/plain"] for output in solution.outputs if output.output_type == "execute_result"]
     assert results == [f"✓ {EXERCISES[exercise]['success']}"]
     assert "..." not in solution.source

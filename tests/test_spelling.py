@@ -16,10 +16,7 @@ QUESTIONS = sorted((ROOT / "toylib/lessons/questions").glob("*.toml"))
 PAGES = [ROOT / "README.md", ROOT / "notebooks/GUIDE_ENSEIGNANT.md"]
 SOURCES = [ROOT / "cours.py", *sorted((ROOT / "toylib").rglob("*.py"))]
 
-
-@pytest.fixture(autouse=True)
-def _hunspell():
-    french.need_hunspell()
+pytestmark = pytest.mark.usefixtures("hunspell")
 
 
 def sentences(code):
