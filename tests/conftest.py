@@ -13,6 +13,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
 torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêner
+os.environ["TQDM_DISABLE"] = "1"  # ni dans une sortie comparée, ni dans les carnets que nbval rejoue
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",

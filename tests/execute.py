@@ -4,6 +4,7 @@ Sans argument, toutes les leçons. Les sorties ne gardent ni l'état des widgets
 change à chaque fois : le diff reste lisible, et l'image de chaque démonstration en tient lieu.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+os.environ["TQDM_DISABLE"] = "1"  # pas de barre de progression dans une sortie enregistrée
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

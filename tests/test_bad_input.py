@@ -1,4 +1,4 @@
-"""Ce qu'un mauvais argument reçoit : une erreur en français qui le nomme, et rien n'est changé."""
+"""Ce qu'un mauvais argument reçoit : une erreur en français qui le nomme, et rien n'est changé."""
 
 import copy
 import math
@@ -7,8 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from toylib import Net, gendata, plot_boundary, plot_history, test, toytest, train
+from toylib import (
+    Net,
+    gendata,
+    iter_sweep,
+    plot_boundary,
+    plot_curves,
+    plot_history,
+    plot_sweep,
+    sweep,
+    test,
+    toytest,
+    train,
+)
 from toylib.explorer import LrExplorer
+from toylib.lessons.range_test import plot_range_test, range_test
 from toylib.plotting import plot_data
 
 F, Y2 = gendata(20, seed=0)
@@ -19,6 +32,10 @@ TWO_ONES, HALVES = np.ones_like(Y2), np.full_like(Y2, 0.5)
 
 def _train(data=F, target=Y2, epochs=3, lr=0.1, **options):
     return train(Net(2, seed=0), data, target, epochs, lr, **options)
+
+
+def _sweep(model=None, data=F, target=Y2, epochs=3, lrs=(0.1, 1.0), **options):
+    return sweep(model or Net(2, seed=0), data, target, epochs, lrs, **options)
 
 
 CASES = [
@@ -102,6 +119,35 @@ CASES = [
     (lambda: plot_data(F[:, :1], Y2), ValueError, "data", "(20, 1)"),
     (lambda: plot_boundary(Net(3), F, Y2), ValueError, "data", "(20, 2)"),
     (lambda: plot_boundary(Net(3), np.ones((20, 3)), Y2), ValueError, "model", "2 entrées"),
+    # le balayage : les mêmes erreurs, et les siennes
+    (lambda: _sweep(lrs=[]), ValueError, "lrs", "vide"),
+    (lambda: _sweep(lrs=[0.1, math.nan]), ValueError, "lrs[1]", "nan"),
+    (lambda: _sweep(lrs=["0,1"]), TypeError, "lrs[0]", "'0,1'"),
+    (lambda: _sweep(lrs=0.1), TypeError, "lrs", "0.1"),
+    (lambda: _sweep(epochs=-1), ValueError, "epochs", "-1"),
+    (lambda: _sweep(None, NAN), ValueError, "data", "NaN"),
+    (lambda: _sweep(target=Y2[:3]), ValueError, "target", "20 lignes"),
+    (lambda: _sweep(optimizer="x"), ValueError, "optimizer", "adam, sgd, momentum"),
+    (lambda: _sweep(optimizer=torch.optim.Adam), ValueError, "optimizer", "adam, sgd, momentum"),
+    (lambda: _sweep(batch_size=0), ValueError, "batch_size", "0"),
+    (lambda: _sweep(seed=-1), ValueError, "seed", "-1"),
+    (lambda: _sweep(valid=F), TypeError, "valid", "couple"),
+    (lambda: _sweep(valid=(F, Y2[:3])), ValueError, "valid[1]", "20 lignes"),
+    (lambda: _sweep("réseau"), TypeError, "model", "'réseau'"),
+    (lambda: _sweep([Net(2), None]), TypeError, "model", "None"),
+    (lambda: _sweep([Net(2), Net(2, hidden=(3,))]), ValueError, "model", "même architecture"),
+    (lambda: _sweep([Net(2), Net(2, tanh=(True, False))]), ValueError, "model", "même architecture"),
+    (lambda: _sweep([Net(2), Net(2).double()]), ValueError, "model", "même architecture"),
+    (lambda: sweep([], F, Y2, 1, [0.1]), TypeError, "model", "[]"),
+    (lambda: next(iter_sweep(Net(2), F, Y2, -1, [0.1])), ValueError, "epochs", "-1"),
+    (lambda: plot_sweep(_train()), TypeError, "sweep", "History"),
+    (lambda: plot_sweep(_sweep(), metric="perte"), ValueError, "metric", "loss, accuracy"),
+    (lambda: plot_curves(_train()), TypeError, "sweep", "History"),
+    (lambda: plot_curves(_sweep(), metric="perte"), ValueError, "metric", "loss, accuracy"),
+    (lambda: range_test(Net(2), F, Y2, [0.1, 0.01]), ValueError, "lrs", "croissants"),
+    (lambda: range_test(Net(2), F, Y2, [0.1]), ValueError, "lrs", "au moins deux"),
+    (lambda: range_test(Net(2), F, Y2, [0.1, 1], optimizer="x"), ValueError, "optimizer", "adam, sgd, momentum"),
+    (lambda: plot_range_test(_sweep()), TypeError, "test", "Sweep"),
     (lambda: LrExplorer(lr=-1), ValueError, "lr", "-1"),
     (lambda: LrExplorer(optimizer="x"), ValueError, "optimizer", "adam, sgd, momentum"),
     (lambda: LrExplorer(optimizer=torch.optim.Adam), ValueError, "optimizer", "adam, sgd, momentum"),

@@ -1,4 +1,4 @@
-"""Les figures : ce qu'elles tracent, en français, avec des virgules, lisible sans les couleurs."""
+"""Les figures : ce qu'elles tracent, en français, avec des virgules, lisible sans les couleurs."""
 
 import math
 
@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from toylib import History, Net, Score, gendata, plot_boundary, plot_history
+from toylib import History, Net, Score, Sweep, gendata, plot_boundary, plot_curves, plot_history, plot_sweep
 from toylib.plotting import STYLES, comma, percent
 
 matplotlib.use("agg")
@@ -100,3 +100,100 @@ def test_plot_boundary_puts_the_horizontal_feature_horizontally(ax):
     (line,) = [path.vertices for group in ax.collections for path in group.get_paths() if len(path.vertices) == 200]
     assert abs(line[:, 0]).max() < 0.02
     assert np.ptp(line[:, 1]) > 3
+
+
+LRS = np.array([0.001, 0.01, 0.1, 1.0, 10.0])
+FINALS = np.array([0.7, 0.05, 0.04, 3.0, np.nan])
+
+
+def swept(finals=FINALS, lrs=LRS, **valid):
+    """Un balayage dont seule compte la dernière époque ; l'exactitude y est 1 - perte / 10."""
+    loss = np.stack([np.full_like(finals, 0.7), finals], axis=-1)
+    return Sweep(lrs, loss, 1 - np.nan_to_num(loss, nan=10.0) / 10, **valid)
+
+
+def test_plot_sweep_draws_loss_on_the_left_and_accuracy_on_the_right(ax):
+    assert plot_sweep(swept(), ax) is ax
+    _, right = ax.figure.axes
+    (loss,), (accuracy,) = ax.lines, right.lines
+    assert loss.get_ydata() == pytest.approx([0.7, 0.05, 0.04, 3, 10])
+    assert accuracy.get_ydata() == pytest.approx([0.93, 0.995, 0.996, 0.7, 0])
+    assert (loss.get_xdata() == LRS).all()
+    assert ax.get_xscale() == "log"
+    assert ax.get_xlabel() == "Taux d'apprentissage"
+    assert (ax.get_ylabel(), right.get_ylabel()) == ("Perte (entropie croisée), à la fin", "Exactitude, à la fin")
+    ax.figure.canvas.draw()
+    assert "0,001" in [tick.get_text() for tick in ax.get_xticklabels()]
+
+
+def zones(ax):
+    """Le nom de chaque zone et le taux au-dessus duquel il est écrit."""
+    return {text.get_text(): text.get_position()[0] for text in ax.texts}
+
+
+def test_plot_sweep_names_the_three_zones_where_they_are(ax):
+    plot_sweep(swept(), ax)
+    names = zones(ax)
+    assert list(names) == ["trop petit", "bon", "trop grand"]
+    assert names["trop petit"] < 0.01 < names["bon"] < 0.1 < names["trop grand"]
+
+
+@pytest.mark.parametrize(
+    ("finals", "names"),
+    [
+        ([0.04, 0.05, 0.06, 3.0, 9.0], ["bon", "trop grand"]),
+        ([0.7, 0.6, 0.5, 0.06, 0.05], ["trop petit", "bon"]),
+        ([0.7, 0.7, 0.8, 3.0, np.nan], ["aucun taux n'apprend"]),
+    ],
+)
+def test_plot_sweep_names_only_the_zones_that_exist(ax, finals, names):
+    plot_sweep(swept(np.array(finals)), ax)
+    assert list(zones(ax)) == names
+
+
+def test_plot_sweep_of_one_rate_or_of_unsorted_rates(ax):
+    plot_sweep(swept(FINALS[:1] / 10, LRS[:1]), ax)
+    order = np.array([3, 0, 4, 2, 1])
+    plot_sweep(swept(FINALS[order], LRS[order]), ax, metric="loss", label="au hasard")
+    assert (ax.lines[-1].get_xdata() == LRS).all()
+    assert ax.lines[-1].get_ydata()[:4] == pytest.approx(FINALS[:4])
+
+
+def test_plot_sweep_of_several_networks_draws_the_median_in_a_band(ax):
+    several = swept(np.array([FINALS, FINALS * 2, FINALS * 5]))
+    plot_sweep(several, ax, metric="loss")
+    assert ax.lines[0].get_ydata() == pytest.approx([1.4, 0.1, 0.08, 6, 10])
+    (band,) = [shape for shape in ax.collections if len(shape.get_paths()[0].vertices) > 5]
+    inside = band.get_paths()[0].vertices
+    assert (inside[:, 1].min(), inside[:, 1].max()) == pytest.approx((0.04, 10))
+
+
+def test_plot_sweep_compares_named_curves_without_zones(ax):
+    for name in ("Adam", "SGD"):
+        plot_sweep(swept(), ax, metric="loss", label=name)
+    assert not ax.texts
+    assert len({line.get_color() for line in ax.lines}) == len({str(line._dash_pattern) for line in ax.lines}) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Adam", "SGD"]
+
+
+def test_plot_sweep_draws_validation_in_a_thinner_line(ax):
+    curves = np.stack([FINALS, FINALS + 0.1], axis=-1)
+    plot_sweep(swept(valid_loss=curves, valid_accuracy=curves / 10), ax)
+    assert [line.get_linewidth() for line in ax.lines] == [2.5, 1.2]
+    right = ax.figure.axes[1]
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["validation"]
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+def test_plot_curves_draws_one_curve_a_rate_with_its_colour(ax, metric):
+    assert plot_curves(swept(), ax, metric=metric) is ax
+    assert len(ax.lines) == len({line.get_color() for line in ax.lines}) == 5
+    bar = ax.figure.axes[1]
+    ax.figure.canvas.draw()
+    assert bar.get_ylabel() == "Taux d'apprentissage"
+    assert "0,1" in [tick.get_text() for tick in bar.get_yticklabels()]
+
+
+def test_plot_curves_of_several_networks_draws_medians(ax):
+    plot_curves(swept(np.array([FINALS, FINALS * 2, FINALS * 5])), ax)
+    assert [line.get_ydata()[-1] for line in ax.lines] == pytest.approx([1.4, 0.1, 0.08, 6, 10])

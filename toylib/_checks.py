@@ -49,6 +49,20 @@ def check_lr(value: object, name: str = "lr") -> float:
     return value
 
 
+def check_lrs(values: object, name: str = "lrs") -> list[float]:
+    """Rend les taux de la suite `values`, vérifiés un par un ; elle ne peut être vide.
+
+    >>> check_lrs((0.01, 0.1))
+    [0.01, 0.1]
+    """
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} doit être une suite de taux, comme (0.01, 0.1) ; reçu : {values!r}.")
+    lrs = [check_lr(lr, f"{name}[{i}]") for i, lr in enumerate(values)]
+    if not lrs:
+        raise ValueError(f"{name} doit contenir au moins un taux ; reçu : une suite vide.")
+    return lrs
+
+
 def check_choice(name: str, value: object, known: Iterable[str]) -> str:
     """Rend `value` s'il est l'un des noms de `known` ; sinon lève `ValueError`, qui les énumère.
 

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from toylib._checks import check_choice, check_lr, check_whole
+from toylib._checks import check_choice, check_lrs, check_whole
 from toylib.data import RULES, gendata
 from toylib.network import Net
 from toylib.plotting import comma, percent, plot_history
@@ -43,7 +43,7 @@ def toytest(
     >>> len(histories[0.1].loss)
     3
     """
-    lrs = _check_lrs(lrs)
+    lrs = check_lrs(lrs)
     check_whole("epochs", epochs)
     check_choice("optimizer", optimizer, OPTIMIZERS)
     f, y2 = gendata(rule=rule, seed=seed)
@@ -61,16 +61,6 @@ def toytest(
     if out is not None:
         figure.savefig(out, dpi=150)
     return histories
-
-
-def _check_lrs(lrs: Iterable[float]) -> list[float]:
-    """Les taux, vérifiés un par un."""
-    if not isinstance(lrs, Iterable):
-        raise TypeError(f"lrs doit être une suite de taux, comme (0.01, 0.1) ; reçu : {lrs!r}.")
-    lrs = [check_lr(lr, f"lrs[{i}]") for i, lr in enumerate(lrs)]
-    if not lrs:
-        raise ValueError("lrs doit contenir au moins un taux ; reçu : une suite vide.")
-    return lrs
 
 
 _ROW = "{:>10} {:>8} {:>11} {:>14} {:>9}"

@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter
 
 from toylib._checks import check_choice
 from toylib.network import Net
+from toylib.sweep import Sweep, median
 from toylib.training import History, as_tensors
 
 # Okabe & Ito, « Color Universal Design », 2008 ; le trait change avec la couleur.
@@ -132,6 +135,115 @@ def put_ticks(axis: Axis, *values: float, name: Callable[[float], str] = _number
     if values:
         axis.set_ticks(values)
     axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
+
+
+def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = None, label: str | None = None) -> Axes:
+    """Dessine la perte et l'exactitude finales selon le taux d'apprentissage, et nomme les trois zones.
+
+    Arguments :
+        sweep : ce que `sweep` rend ; de plusieurs réseaux, une bande va du plus bas au plus haut, autour
+            de la médiane.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+        metric : "loss" ou "accuracy" ; par défaut les deux, l'exactitude sur un second axe, à droite.
+        label : nom de la courbe dans la légende ; une courbe nommée se compare à d'autres, sans les zones.
+
+    Rend : `ax`. Lève : `TypeError` ou `ValueError` si `sweep` ou `metric` ne convient pas.
+
+    Le bon domaine est celui de `Sweep.good`. Un jeu de validation est tracé en trait plus fin.
+
+    >>> curves = np.array([[0.7, 0.7], [0.7, 0.1], [0.7, 3.0]])
+    >>> ax = plot_sweep(Sweep(np.array([0.001, 0.1, 1.0]), curves, curves), plt.figure().gca())
+    >>> [text.get_text() for text in ax.texts]
+    ['trop petit', 'bon', 'trop grand']
+    """
+    _check_sweep(sweep)
+    if metric is not None:
+        check_choice("metric", metric, _LABELS)
+    top = ax = plt.gca() if ax is None else ax
+    if label is None:
+        _draw_zones(ax, sweep)
+    if metric is None:
+        top = ax.twinx()
+        for axis, name, style in ((ax, "loss", STYLES[0]), (top, "accuracy", STYLES[1])):
+            _draw_final(axis, sweep, name, label, style)
+            axis.yaxis.label.set_color(style["color"])
+        top.grid(visible=False)
+    else:
+        _draw_final(ax, sweep, metric, label, STYLES[len(ax.lines) % len(STYLES)])
+    handles, names = ax.get_legend_handles_labels()
+    if names:
+        top.legend(handles, names, handlelength=3.5)
+    return ax
+
+
+def _check_sweep(sweep: Sweep) -> None:
+    if not isinstance(sweep, Sweep):
+        raise TypeError(f"sweep doit être un Sweep, que rend sweep ; reçu : {type(sweep).__name__}.")
+
+
+def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: dict) -> None:
+    """La valeur finale de `metric` selon le taux, en échelle logarithmique."""
+    order = sweep.lrs.argsort()
+    lrs = sweep.lrs[order]
+    for prefix, width in (("", 2.5), ("valid_", 1.2)):
+        curves = getattr(sweep, prefix + metric)
+        if curves is None:
+            continue
+        final = np.atleast_2d(drawable(curves[..., order, -1], metric))
+        if len(final) > 1:
+            ax.fill_between(lrs, final.min(axis=0), final.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
+        name = label if not prefix else "validation" if label is None else f"{label}, validation"
+        ax.plot(lrs, np.median(final, axis=0), label=name, linewidth=width, **style)
+    format_axes(ax, metric)
+    ax.set(xscale="log", xlim=(lrs[0] / 1.02, lrs[-1] * 1.02), xlabel="Taux d'apprentissage")
+    ax.set_ylabel(f"{_LABELS[metric]}, à la fin")
+    put_ticks(ax.xaxis)
+    ax.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+
+
+def _draw_zones(ax: Axes, sweep: Sweep) -> None:
+    """Le domaine des bons taux en fond clair, et le nom de chaque zone en haut."""
+    lrs, good = np.sort(sweep.lrs), sweep.good()
+    between = np.sqrt(lrs[1:] * lrs[:-1])  # une zone finit à mi-chemin de deux taux
+    edges = np.array([lrs[0] / 1.02, *between, lrs[-1] * 1.02])
+    if good is None:
+        zones = [("aucun taux n'apprend", edges[0], edges[-1])]
+    else:
+        low, high = edges[np.searchsorted(lrs, good[0])], edges[np.searchsorted(lrs, good[1], side="right")]
+        zones = [("trop petit", edges[0], low), ("bon", low, high), ("trop grand", high, edges[-1])]
+        ax.axvspan(low, high, color="#009E73", alpha=0.12, linewidth=0)
+    for name, start, end in zones:
+        if start < end:
+            ax.text(np.sqrt(start * end), 1.02, name, transform=ax.get_xaxis_transform(), ha="center", va="bottom")
+
+
+def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -> Axes:
+    """Dessine le faisceau des courbes d'un balayage, une par taux, du plus sombre au plus clair.
+
+    Arguments :
+        sweep : ce que `sweep` rend ; de plusieurs réseaux, les courbes médianes.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+        metric : "loss" ou "accuracy".
+
+    Rend : `ax`, à côté duquel une barre de couleurs donne les taux. Lève : `TypeError` ou `ValueError`
+    si `sweep` ou `metric` ne convient pas.
+
+    >>> curves = np.array([[0.7, 0.5], [0.7, 0.1]])
+    >>> len(plot_curves(Sweep(np.array([0.01, 0.1]), curves, curves), plt.figure().gca()).lines)
+    2
+    """
+    _check_sweep(sweep)
+    check_choice("metric", metric, _LABELS)
+    ax = plt.gca() if ax is None else ax
+    lrs = sweep.lrs
+    colors = ScalarMappable(LogNorm(min(lrs) / 1.01, max(lrs) * 1.01), "viridis")
+    for lr, curve in zip(lrs, median(getattr(sweep, metric))):
+        ax.plot(drawable(curve, metric), color=colors.to_rgba(lr), linewidth=1.5)
+    format_axes(ax, metric)
+    bar = ax.figure.colorbar(colors, ax=ax, label="Taux d'apprentissage")
+    put_ticks(bar.ax.yaxis)
+    bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    return ax
 
 
 def plot_data(data, target, ax: Axes | None = None) -> Axes:

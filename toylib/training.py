@@ -110,7 +110,7 @@ def train(
     (51, True)
     """
     if valid is not None:
-        valid = as_tensors(model, *_check_pair(valid), names=("valid[0]", "valid[1]"))
+        valid = check_valid(model, valid)
     scores, valid_scores = [], []
     for score in iter_train(model, data, target, epochs, lr, optimizer=optimizer, batch_size=batch_size, seed=seed):
         scores.append(score)
@@ -241,11 +241,11 @@ def _to_tensor(name: str, values, dtype: torch.dtype | None = None) -> torch.Ten
     return tensor.detach().to(dtype)
 
 
-def _check_pair(valid) -> tuple:
-    """Le couple (f, y2) de validation."""
+def check_valid(model: Net, valid) -> tuple[torch.Tensor, torch.Tensor]:
+    """Les tenseurs d'un jeu de validation (f, y2), comme `as_tensors` ; mêmes erreurs, qui nomment `valid`."""
     if not isinstance(valid, tuple | list) or len(valid) != 2:
         raise TypeError(f"valid doit être un couple (f, y2) ; reçu : {type(valid).__name__}.")
-    return tuple(valid)
+    return as_tensors(model, *valid, names=("valid[0]", "valid[1]"))
 
 
 def _make_optimizer(optimizer: str | Callable, model: Net, lr: float) -> torch.optim.Optimizer:

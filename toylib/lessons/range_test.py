@@ -1,0 +1,120 @@
+"""Le test de plage de la leçon 08 : un seul entraînement, dont le taux monte d'époque en époque."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from toylib._checks import check_choice, check_lrs
+from toylib.network import Net
+from toylib.plotting import STYLES, comma, drawable, format_axes, put_ticks
+from toylib.training import OPTIMIZERS, iter_train
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTest:
+    """Un test de plage : la perte mesurée après l'époque faite à chaque taux ; float64 (K,), toutes deux.
+
+    On y lit la courbe lissée (moyenne de cinq voisins), et seulement jusqu'à ce qu'elle remonte à plus du
+    double de son minimum : au-delà, l'entraînement est perdu.
+    """
+
+    lrs: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def minimum(self) -> float:
+        """Le taux où la perte est la plus basse ; il est déjà trop grand pour servir.
+
+        >>> RangeTest(np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2]), np.array([0.7, 0.6, 0.5, 0.4, 0.3, 9.0])).minimum
+        0.4
+        """
+        return float(self.lrs[self._smooth().argmin()])
+
+    @property
+    def steepest(self) -> float:
+        """Le taux où la perte descend le plus vite, en échelle logarithmique des taux.
+
+        >>> RangeTest(np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2]), np.array([0.7, 0.7, 0.7, 0.7, 0.4, 0.1])).steepest
+        3.2
+        """
+        smooth = self._smooth()
+        return float(self.lrs[np.gradient(smooth, np.log(self.lrs[: len(smooth)])).argmin()])
+
+    def _smooth(self) -> np.ndarray:
+        """La perte lissée, jusqu'à ce qu'elle remonte."""
+        padded = np.pad(np.nan_to_num(self.loss, nan=np.inf), 2, mode="edge")
+        smooth = np.convolve(padded, np.full(5, 0.2), "valid")
+        lost = ~(smooth <= 2 * np.minimum.accumulate(smooth))
+        return smooth[: lost.argmax()] if lost.any() else smooth
+
+
+def range_test(
+    model: Net,
+    data,
+    target,
+    lrs: Iterable[float],
+    *,
+    optimizer: str = "adam",
+    batch_size: int | None = None,
+    seed: int | None = None,
+) -> RangeTest:
+    """Entraîne une copie de `model`, une époque à chaque taux de `lrs`, sans jamais repartir de zéro.
+
+    Arguments :
+        model : le réseau, qui n'est pas modifié.
+        lrs : les taux, croissants.
+        data, target, optimizer, batch_size, seed : comme pour `train`, l'optimiseur par son nom.
+
+    Rend : un `RangeTest`. Lève : `ValueError` ou `TypeError`, comme `train`.
+
+    Source : Smith, *Cyclical Learning Rates for Training Neural Networks*, 2017, arXiv 1506.01186, § 3.3.
+
+    >>> from toylib.data import gendata
+    >>> result = range_test(Net(2, seed=0), *gendata(seed=0), np.geomspace(1e-5, 10, 100))
+    >>> 0.01 < result.steepest < result.minimum < 1
+    True
+    """
+    lrs = check_lrs(lrs)
+    if len(lrs) < 2 or lrs != sorted(set(lrs)):
+        raise ValueError(f"lrs doit être une suite d'au moins deux taux, strictement croissants ; reçu : {lrs}.")
+    made = []
+
+    def keep(params, lr):
+        made.append(OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)](params, lr))
+        return made[0]
+
+    scores = iter_train(
+        deepcopy(model), data, target, len(lrs), lrs[0], optimizer=keep, batch_size=batch_size, seed=seed
+    )
+    loss = [next(scores).loss]
+    for lr in lrs:
+        made[0].param_groups[0]["lr"] = lr
+        loss.append(next(scores).loss)
+    return RangeTest(np.array(lrs), np.array(loss[1:]))
+
+
+def plot_range_test(test: RangeTest, ax: Axes | None = None) -> Axes:
+    """Dessine la perte selon le taux du moment, et marque la pente la plus forte, le minimum et son dixième.
+
+    Rend : `ax`, par défaut ceux de la figure courante. Lève : `TypeError` si `test` n'est pas un `RangeTest`.
+
+    >>> test = RangeTest(np.array([0.01, 0.1, 1.0]), np.array([0.7, 0.2, 5.0]))
+    >>> len(plot_range_test(test, plt.figure().gca()).lines)
+    4
+    """
+    if not isinstance(test, RangeTest):
+        raise TypeError(f"test doit être un RangeTest, que rend range_test ; reçu : {type(test).__name__}.")
+    ax = plt.gca() if ax is None else ax
+    ax.plot(test.lrs, drawable(test.loss, "loss"), linewidth=2.5, **STYLES[0])
+    marks = {"pente la plus forte": test.steepest, "minimum ÷ 10": test.minimum / 10, "minimum": test.minimum}
+    for (name, lr), style in zip(marks.items(), (STYLES[2], STYLES[3], STYLES[1])):
+        ax.axvline(lr, label=f"{name} : {comma(lr, 2)}", linewidth=2, **style)
+    format_axes(ax, "loss")
+    ax.set(xscale="log", xlabel="Taux d'apprentissage, qui monte d'époque en époque")
+    put_ticks(ax.xaxis)
+    ax.legend(handlelength=3.5)
+    return ax
