@@ -177,7 +177,7 @@ class Copies:
         self._rooms: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """L'aller : les logits `(K, nout, n)` des entrées x `(nins, n)` ; les valeurs des couches restent en mémoire."""
+        """L'aller : les logits `(K, nout, n)` des entrées x `(nins, n)` ; garde les valeurs des couches."""
         h = x.expand(len(self.weights), *x.shape)
         self.values = [h]
         for (W, b), tanh, (room, _) in zip(self.layers, self.tanh, self._room(x.shape[1])):
@@ -191,7 +191,7 @@ class Copies:
         return torch.baddbmm(b, W, h)
 
     def backward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Le retour : le gradient (K, D) de la perte, d'après les logits du dernier aller et les cibles y `(nout, n)`."""
+        """Le retour : le gradient (K, D) de la perte, d'après les logits du dernier aller et les cibles `(nout, n)`."""
         n = y.shape[1]
         delta = logits.softmax(dim=1).sub_(y).div_(n)
         gradient = []
@@ -340,7 +340,7 @@ def _iter_curves(task: _Task, copies: Sequence[tuple[Net, float]]) -> Iterator[l
 
 @torch.inference_mode()
 def _train(net: Copies, update: Callable[[Tensor], None], task: _Task) -> Iterator[list[list[Tensor]]]:
-    """La boucle d'entraînement ; livre les logits `(K, nout, n)` de chaque jeu à chaque époque, par paquets de 10 ms."""
+    """La boucle ; livre les logits `(K, nout, n)` de chaque jeu à chaque époque, par paquets de 10 ms."""
     inputs = [x for x, _ in task.sets]
     x, y = inputs[-1], one_hot(task.sets[-1][1], net.layers[-1][0].shape[1]).T.to(inputs[-1])
     generator = random_generator(task.seed)
