@@ -160,6 +160,20 @@ def test_several_networks_are_swept_together():
     assert result.history(1).loss == pytest.approx(np.median(result.loss[:, 1], axis=0))
 
 
+@pytest.mark.parametrize("batch_size", [None, 30])
+def test_weights_of_each_epoch_are_kept_on_request(batch_size):
+    f, y2 = gendata(100, seed=4)
+    options = {"batch_size": batch_size, "seed": 1}
+    result = sweep([Net(2, seed=0), Net(2, seed=1)], f, y2, 4, [0.01, 0.1], weights=True, **options)
+    assert result.weights.shape == (2, 2, 5, 354)
+    model = Net(2, seed=1)
+    train(model, f, y2, 4, 0.1, **options)
+    expected = torch.cat([part.detach().flatten() for part in model.parameters()])
+    assert result.weights[1, 1, -1] == pytest.approx(expected.numpy(), abs=1e-5)
+    assert (result.weights[:, 0, 0] == result.weights[:, 1, 0]).all()
+    assert sweep(Net(2, seed=0), f, y2, 4, [0.01]).weights is None
+
+
 # --- Livraison, blocs, mémoire -----------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ class Sweep:
 
     Champs : `lrs`, les taux, (K,) ; `loss`, `accuracy`, et `valid_loss`, `valid_accuracy` (None sans
     jeu de validation) ; float64 (K, epochs + 1), ou (S, K, epochs + 1) pour S réseaux de départ.
+    `weights` : les D poids et biais à chaque époque, (…, epochs + 1, D), si on les a demandés.
     """
 
     lrs: np.ndarray
@@ -41,6 +42,7 @@ class Sweep:
     accuracy: np.ndarray
     valid_loss: np.ndarray | None = None
     valid_accuracy: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def history(self, k: int) -> History:
         """Les courbes du taux `lrs[k]` ; la médiane, époque par époque, de plusieurs réseaux.
@@ -50,7 +52,8 @@ class Sweep:
         1
         """
         curves = (self.loss, self.accuracy, self.valid_loss, self.valid_accuracy)
-        return History(*(None if curve is None else median(curve)[k] for curve in curves))
+        several = self.loss.ndim > 2
+        return History(*(None if curve is None else (median(curve) if several else curve)[k] for curve in curves))
 
     def good(self) -> tuple[float, float] | None:
         """Les bornes du domaine des bons taux ; None si aucun taux n'apprend.
@@ -96,6 +99,7 @@ def sweep(
     batch_size: int | None = None,
     seed: int | None = None,
     valid: tuple | None = None,
+    weights: bool = False,
 ) -> Sweep:
     """Entraîne une copie de `model` par taux de `lrs`, toutes ensemble, et rend leurs courbes.
 
@@ -109,6 +113,7 @@ def sweep(
         lrs : les K taux d'apprentissage, finis et strictement positifs.
         optimizer : "adam", "sgd" ou "momentum".
         data, target, epochs, batch_size, seed, valid : comme pour `train`.
+        weights : vrai pour garder aussi les poids de chaque époque, à (K, epochs + 1, D) nombres.
 
     Rend : un `Sweep`. Au-delà d'une seconde, une barre dit où il en est.
 
@@ -120,7 +125,7 @@ def sweep(
     >>> result.loss.shape, bool(result.loss[1, -1] < result.loss[0, -1])
     ((2, 51), True)
     """
-    task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid)
+    task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights)
     blocks = task.blocks()
     with tqdm(total=len(blocks) * (task.epochs + 1), desc="Balayage", **BAR) as bar:
         done = []
@@ -144,6 +149,7 @@ def iter_sweep(
     batch_size: int | None = None,
     seed: int | None = None,
     valid: tuple | None = None,
+    weights: bool = False,
 ) -> Iterator[Sweep]:
     """Le même balayage, livré toutes les 10 ms environ : chaque fois, les courbes jusqu'à l'époque atteinte.
 
@@ -155,7 +161,7 @@ def iter_sweep(
     >>> last.loss.shape
     (1, 51)
     """
-    task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid)
+    task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights)
     for curves in _iter_curves(task, task.copies):
         yield task.sweep(curves)
 
@@ -275,6 +281,7 @@ class _Task(NamedTuple):
     optimizer: str
     batch_size: int
     seed: int
+    weights: bool
 
     def blocks(self) -> list[list[tuple[Net, float]]]:
         """Les copies, en blocs qui tiennent dans `MEMORY` octets : valeurs et δ de chaque couche."""
@@ -284,15 +291,16 @@ class _Task(NamedTuple):
         return [self.copies[start : start + size] for start in range(0, len(self.copies), size)]
 
     def sweep(self, curves: Sequence[np.ndarray]) -> Sweep:
-        """Le `Sweep` des courbes de toutes les copies, dans l'ordre de `sets` : perte, exactitude."""
-        curves = [curve.reshape(*self.shape, -1) for curve in curves]
+        """Le `Sweep` des courbes de toutes les copies : perte et exactitude, dans l'ordre de `sets`, puis les poids."""
+        curves = [curve.reshape(*self.shape, *curve.shape[1:]) for curve in curves]
         lrs = np.array([lr for _, lr in self.copies[: self.shape[-1]]])
         for array in (lrs, *curves):
             array.setflags(write=False)
-        return Sweep(lrs, *curves[-2:], *curves[:-2])
+        kept = {"weights": curves.pop()} if self.weights else {}
+        return Sweep(lrs, *curves[-2:], *curves[:-2], **kept)
 
 
-def _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid) -> _Task:
+def _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights) -> _Task:
     """Vérifie les arguments de `sweep`."""
     models, lrs = _check_models(model), check_lrs(lrs)
     sets = [as_tensors(models[0], data, target)]
@@ -306,6 +314,7 @@ def _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid)
         optimizer=check_choice("optimizer", optimizer, UPDATES),
         batch_size=len(sets[-1][0]) if batch_size is None else check_whole("batch_size", batch_size, 1),
         seed=random_generator(seed).initial_seed() % 2**63,  # sans graine, un tirage, le même pour tous les blocs
+        weights=bool(weights),
     )
 
 
@@ -332,33 +341,44 @@ def _iter_curves(task: _Task, copies: Sequence[tuple[Net, float]]) -> Iterator[l
     width = max(W.shape[0] * W.shape[1] for W, _ in net.layers)
     threads = 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
     parts = []
-    for logits in _on_threads(threads, _train(net, update, task)):
-        parts.append([curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels)])
-        parts = [[np.concatenate(curves, axis=1) for curves in zip(*parts)]]
+    for logits, weights in _on_threads(threads, _train(net, update, task)):
+        new = [curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels)]
+        if task.weights:
+            new.append(torch.stack(weights, dim=1).numpy())
+        parts = [[np.concatenate(pair, axis=1) for pair in zip(*parts, new)]]
         yield parts[0]
 
 
 @torch.inference_mode()
-def _train(net: Copies, update: Callable[[Tensor], None], task: _Task) -> Iterator[list[list[Tensor]]]:
-    """La boucle ; livre les logits `(K, nout, n)` de chaque jeu à chaque époque, par paquets de 10 ms."""
+def _train(net: Copies, update: Callable[[Tensor], None], task: _Task) -> Iterator[tuple[list, list]]:
+    """La boucle ; livre, par paquets de 10 ms, ce que vaut chaque époque : les logits `(K, nout, n)` de chaque
+    jeu, et les poids `(K, D)` si on les demande."""
     inputs = [x for x, _ in task.sets]
     x, y = inputs[-1], one_hot(task.sets[-1][1], net.layers[-1][0].shape[1]).T.to(inputs[-1])
     generator = random_generator(task.seed)
-    measured, start = [], time.perf_counter()
-    for _ in range(task.epochs):
-        logits = [net.forward(data) for data in inputs]
-        measured.append(logits)
+    logits, weights, start = [], [], time.perf_counter()
+    for epoch in range(task.epochs + 1):
+        logits.append([net.forward(data) for data in inputs])
+        if task.weights:
+            weights.append(net.weights.clone())
+        if epoch == task.epochs:
+            break
         if task.batch_size >= x.shape[1]:
-            update(net.backward(logits[-1], y))  # un seul lot, dont l'ordre est sans effet : l'aller est déjà fait
+            update(net.backward(logits[-1][-1], y))  # un seul lot, dont l'ordre est sans effet : l'aller est fait
         else:
-            order = torch.randperm(x.shape[1], generator=generator)
-            x, y = x[:, order], y[:, order]
+            x, y = _shuffled(x, y, generator)
             for batch_x, batch_y in zip(x.split(task.batch_size, dim=1), y.split(task.batch_size, dim=1)):
                 update(net.backward(net.forward(batch_x), batch_y))
         if time.perf_counter() - start > CHUNK:
-            yield measured
-            measured, start = [], time.perf_counter()
-    yield [*measured, [net.forward(data) for data in inputs]]
+            yield logits, weights
+            logits, weights, start = [], [], time.perf_counter()
+    yield logits, weights
+
+
+def _shuffled(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Les mêmes échantillons, en colonnes, dans un ordre tiré de `generator`, comme dans `iter_train`."""
+    order = torch.randperm(x.shape[1], generator=generator)
+    return x[:, order], y[:, order]
 
 
 def _scores(logits: Sequence[Tensor], labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
