@@ -160,7 +160,7 @@ def test_the_lesson_is_french_and_shows_no_error(explorer):
     page = explorer.page
     assert page.locator(".lm-MenuBar-itemLabel").all_inner_texts()[:2] == ["Fichier", "Édition"]
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-    assert page.locator(".toylib-explorer").count() == 2
+    assert page.locator(".toylib-explorer").count() == 3
     assert page.locator(".jp-toast, .Toastify__toast").count() == 0
 
 
@@ -185,7 +185,7 @@ def test_running_the_cell_again_keeps_one_worker(explorer):
             return text.trim();
         }"""
     )
-    assert threads == "2"  # un par explorateur de la leçon
+    assert threads == "3"  # un par explorateur de la leçon
     again = page.locator(".toylib-explorer").first
     again.locator(".noUi-handle").focus()
     page.keyboard.press("ArrowRight")

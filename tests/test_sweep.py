@@ -229,11 +229,16 @@ def test_a_bar_is_drawn_only_for_what_lasts(capsys, monkeypatch):
     sweep(Net(2, seed=0), *gendata(50, seed=0), 3, [0.1, 0.2])
     assert shown[0]["delay"] == 1
     assert shown[0]["total"] == 4
+    assert shown[0]["disable"]  # TQDM_DISABLE, que conftest.py pose pour les carnets rejoués
+    monkeypatch.delenv("TQDM_DISABLE")
+    sweep(Net(2, seed=0), *gendata(50, seed=0), 3, [0.1, 0.2])
+    assert not shown[1]["disable"]
     assert capsys.readouterr() == ("", "")
 
 
 def test_the_bar_ends_full(monkeypatch):
     counted = []
+    monkeypatch.delenv("TQDM_DISABLE")
     monkeypatch.setattr(MODULE.tqdm, "update", lambda self, n: counted.append(n))
     monkeypatch.setattr(MODULE, "MEMORY", 0)
     monkeypatch.setattr(MODULE, "CHUNK", 0)

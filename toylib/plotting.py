@@ -28,6 +28,7 @@ STYLES = (
     {"color": "#56B4E9", "linestyle": (0, (12, 3))},
 )
 LOSS_RANGE = (1e-3, 10.0)
+REGIONS = ("#FBE3D0", "#CFE3F1")  # le fond des deux classes
 _LABELS = {"loss": "Perte (entropie croisée)", "accuracy": "Exactitude"}
 
 
@@ -291,9 +292,20 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
         raise ValueError(f"model doit avoir 2 entrées et 2 sorties ; reçu : {model.nins} et {model.nout}.")
     ax = plot_data(data, target, ax)
     horizontal, vertical = (torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T)
-    plane = torch.cartesian_prod(horizontal, vertical)
-    with torch.inference_mode():
-        share = model(plane).softmax(dim=1)[:, 1].reshape(200, 200).T.numpy()
-    ax.contourf(horizontal, vertical, share, levels=[0, 0.5, 1], colors=["#FBE3D0", "#CFE3F1"], zorder=0)
+    share = plane_shares(model, horizontal, vertical)
+    ax.contourf(horizontal, vertical, share, levels=[0, 0.5, 1], colors=REGIONS, zorder=0)
     ax.contour(horizontal, vertical, share, levels=[0.5], colors="black", zorder=0.5)
     return ax
+
+
+def plane_shares(model: Net, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:
+    """La probabilité que `model` donne à la classe 1 en chaque point d'une grille du plan des deux entrées.
+
+    Rend : (len(vertical), len(horizontal)), une ligne par ordonnée.
+
+    >>> plane_shares(Net(2, seed=0), torch.zeros(3), torch.zeros(4)).shape
+    (4, 3)
+    """
+    plane = torch.cartesian_prod(horizontal, vertical)
+    with torch.inference_mode():
+        return model(plane).softmax(dim=1)[:, 1].reshape(len(horizontal), len(vertical)).T.numpy()

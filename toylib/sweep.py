@@ -5,6 +5,7 @@ dimension de plus, les K copies, et les échantillons y sont en colonnes. Les va
 forme (K, largeur, n), ses poids de forme (K, largeur, entrées).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def sweep(
     """
     task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights)
     blocks = task.blocks()
-    with tqdm(total=len(blocks) * (task.epochs + 1), desc="Balayage", **BAR) as bar:
+    with tqdm(total=len(blocks) * (task.epochs + 1), desc="Balayage", disable=_no_bar(), **BAR) as bar:
         done = []
         for copies in blocks:
             seen = 0
@@ -136,6 +137,11 @@ def sweep(
                 seen = curves[0].shape[1]
             done.append(curves)
     return task.sweep([np.concatenate(parts) for parts in zip(*done)])
+
+
+def _no_bar() -> bool:
+    """Vrai si `TQDM_DISABLE` demande de se passer de barre : dans un carnet, tqdm ne lit pas cette variable."""
+    return bool(os.environ.get("TQDM_DISABLE"))
 
 
 def iter_sweep(

@@ -1,82 +1,200 @@
-"""L'image de l'explorateur : une figure Agg privée, dont seules les courbes sont redessinées."""
+"""L'image de l'explorateur : une figure Agg privée, dont seul ce qui change est redessiné."""
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
+from typing import NamedTuple
 
+import contourpy
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
-from toylib.plotting import STYLES, drawable, format_axes
-from toylib.training import History
+from toylib.explorer.runs import LR_GRID, Config, Run
+from toylib.network import Net
+from toylib.plotting import LOSS_RANGE, REGIONS, STYLES, drawable, format_axes, plane_shares, plot_data, put_ticks
 
-METRICS = ("loss", "accuracy")
+# Une vue est faite de panneaux. `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le
+# refait, `draw(scene)` y ajoute ce qui bouge.
 PINS = 3
-SIZE = (960, 400)
 GHOST = {"color": "#888888", "linestyle": (0, (3, 2))}
+PLANE = 64  # points par côté du plan où la frontière est cherchée
+
+
+class Scene(NamedTuple):
+    """Ce qu'une image montre : l'entraînement du moment (None : rien encore), le précédent, les épinglés, la
+    perte finale à chaque taux de `LR_GRID`, et l'époque où l'on regarde la frontière."""
+
+    run: Run | None
+    ghost: Run | None = None
+    pins: tuple[Run, ...] = ()
+    finals: np.ndarray | None = None
+    epoch: int = 0
+
+
+class Curves:
+    """Une courbe d'entraînement, et celle de validation, plus fine ; l'axe des époques suit la configuration."""
+
+    def __init__(self, ax: Axes, metric: str) -> None:
+        self._ax, self._metric = ax, metric
+        format_axes(ax, metric)
+        self._chance = math.log(2) if metric == "loss" else 0.5
+        ax.axhline(self._chance, color="#888888", linewidth=1)
+        self._note = ax.text(0, 0.94 * self._chance, "au hasard", ha="right", va="top", color="0.35")
+        # De l'arrière-plan à l'avant-plan : les épinglées, la précédente, la courbe du moment, sa validation.
+        styles = [*({**style, "linewidth": 2} for style in STYLES[1 : PINS + 1]), {**GHOST, "linewidth": 2}]
+        styles += [{**STYLES[0], "linewidth": 3}, {**STYLES[0], "linewidth": 1.3}]
+        self._lines = [ax.plot([], [], animated=True, **style)[0] for style in styles]
+
+    def key(self, config: Config) -> object:
+        return config.epochs
+
+    def reset(self, config: Config) -> None:
+        last = max(config.epochs, 1)
+        self._ax.set_xlim(0, last)
+        self._note.set_x(0.98 * last)
+
+    def draw(self, scene: Scene) -> None:
+        runs = [*scene.pins, *[None] * (PINS - len(scene.pins)), scene.ghost, scene.run]
+        curves = [run and getattr(run.history, self._metric) for run in runs]
+        curves.append(scene.run and getattr(scene.run.history, f"valid_{self._metric}"))
+        for line, curve in zip(self._lines, curves):
+            if curve is not None:
+                line.set_data(np.arange(len(curve)), drawable(curve, self._metric))
+                self._ax.draw_artist(line)
+
+
+class Boundary:
+    """Les deux régions du plan, leur frontière et les points, à l'époque choisie."""
+
+    def __init__(self, ax: Axes) -> None:
+        self._ax = ax
+        self._colors = [to_rgb(color) for color in REGIONS]
+
+    def key(self, config: Config) -> object:
+        return config.n, config.rule, config.noise, config.seed
+
+    def reset(self, config: Config) -> None:
+        data, target = config.data()
+        self._ax.clear()
+        plot_data(data, target, self._ax)
+        low, high = (data.min(axis=0) - 0.2).tolist(), (data.max(axis=0) + 0.2).tolist()
+        self._sides = [torch.linspace(*ends, PLANE) for ends in zip(low, high)]
+        box = (low[0], high[0], low[1], high[1])
+        regions = self._ax.imshow(np.ones((1, 1, 3)), extent=box, origin="lower", aspect="auto")
+        (frontier,) = self._ax.plot([], [], color="black", linewidth=2)
+        self._ax.axis(box)
+        above = [*self._ax.collections, self._ax.get_legend(), *self._ax.spines.values()]
+        self._artists = [regions, frontier, *above]
+        for artist in self._artists:
+            artist.set_animated(True)
+
+    def draw(self, scene: Scene) -> None:
+        regions, frontier, *_ = self._artists
+        if scene.run is not None:
+            share = plane_shares(_net(scene.run, scene.epoch), *self._sides)
+            regions.set_data(np.where(share[..., None] > 0.5, *reversed(self._colors)))
+            lines = contourpy.contour_generator(*(side.numpy() for side in self._sides), share).lines(0.5)
+            gap = np.full((1, 2), np.nan)
+            frontier.set_data(*np.concatenate([gap, *(part for line in lines for part in (line, gap))]).T)
+        for artist in self._artists:
+            self._ax.draw_artist(artist)
+
+
+def _net(run: Run, epoch: int) -> Net:
+    """Le réseau tel qu'il était à l'époque `epoch`, ou à la dernière atteinte."""
+    model = Net(2, hidden=run.config.hidden)
+    weights = torch.tensor(run.weights[min(epoch, run.reached)])
+    torch.nn.utils.vector_to_parameters(weights, model.parameters())
+    return model
+
+
+class UCurve:
+    """La perte finale selon le taux, et un repère au taux du moment."""
+
+    def __init__(self, ax: Axes) -> None:
+        self._ax = ax
+        format_axes(ax, "loss")
+        ax.set(xscale="log", xlim=(LR_GRID[0], LR_GRID[-1]), xlabel="Taux d'apprentissage", ylabel="Perte à la fin")
+        put_ticks(ax.xaxis, 1e-4, 1e-2, 1)
+        ax.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+        self._curve, self._mark = (
+            ax.plot([], [], animated=True, linewidth=2, **style, **dots)[0]
+            for style, dots in ((STYLES[0], {"marker": ".", "markersize": 5}), (STYLES[1], {}))
+        )
+
+    def key(self, config: Config) -> None:
+        """Ces axes ne dépendent pas de la configuration."""
+
+    def reset(self, config: Config) -> None:
+        """Rien à refaire."""
+
+    def draw(self, scene: Scene) -> None:
+        if scene.run is not None:
+            lr = scene.run.config.lr
+            self._curve.set_data(LR_GRID, np.clip(scene.finals, *LOSS_RANGE))
+            self._mark.set_data([lr, lr], self._ax.get_ylim())
+            self._ax.draw_artist(self._curve)
+            self._ax.draw_artist(self._mark)
+
+
+PANELS = {
+    "curves": (partial(Curves, metric="loss"), partial(Curves, metric="accuracy")),
+    "boundary": (Boundary,),
+    "u": (UCurve,),
+}
 
 
 class Frame:
-    """Les courbes de perte et d'exactitude, en PNG de `SIZE` pixels ; les axes ne bougent jamais.
+    """L'image des vues demandées, en PNG de `size` pixels ; les axes ne bougent pas tant que les données et le
+    nombre d'époques restent les mêmes.
 
-    Le fond est dessiné une fois, ici ; chaque image n'y ajoute que les courbes. Une seule image à
-    la fois : `draw` n'est pas faite pour plusieurs fils.
+    Le fond est dessiné une fois par configuration ; chaque image n'y ajoute que ce qui change. Une seule
+    image à la fois : `draw` n'est pas faite pour plusieurs fils.
 
-    >>> frame = Frame(epochs=2)
-    >>> frame.draw(History.of([(0.7, 0.5), (0.2, 0.9), (0.1, 1.0)]))[1:4]
-    b'PNG'
+    Arguments : `views`, des clés de `PANELS` ; `font`, la taille des textes en points.
+
+    >>> Frame(("curves",), font=13).size
+    (960, 400)
     """
 
-    def __init__(self, epochs: int) -> None:
-        figure = Figure(figsize=(SIZE[0] / 100, SIZE[1] / 100), dpi=100, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12)
-        self._canvas = FigureCanvasAgg(figure)
-        self._axes = figure.subplots(1, 2)
-        for metric, ax in zip(METRICS, self._axes):
-            _prepare(ax, metric, epochs)
-        self._lines = [_empty_lines(ax) for ax in self._axes]
-        self._canvas.draw()
-        self._background = self._canvas.copy_from_bbox(figure.bbox)
+    def __init__(self, views: Sequence[str], font: float) -> None:
+        panels = [panel for view in views for panel in PANELS[view]]
+        rows, columns = (2, 2) if len(panels) > 3 else (1, len(panels))
+        self.size = (columns * (480 if columns < 3 else 400), rows * 400)
+        self._font, self._shown = font, None
+        self._figure = Figure(figsize=(self.size[0] / 100, self.size[1] / 100), dpi=100, layout="constrained")
+        self._figure.get_layout_engine().set(w_pad=0.12)
+        self._canvas = FigureCanvasAgg(self._figure)
+        axes = self._figure.subplots(rows, columns, squeeze=False).flat
+        self._panels = [panel(ax) for panel, ax in zip(panels, axes)]
 
-    def draw(self, live: History | None, ghost: History | None = None, pins: Sequence[History] = ()) -> bytes:
-        """Le PNG de la courbe `live`, de la précédente en gris et des `pins` épinglées (3 au plus).
-
-        >>> len(Frame(epochs=1).draw(None)) > 1000
-        True
-        """
+    def draw(self, config: Config, scene: Scene) -> bytes:
+        """Le PNG de `scene`, sur le fond qui convient à `config`."""
+        background = [panel.key(config) for panel in self._panels]
+        if background != self._shown:
+            self._reset(config)
+            self._shown = background
         self._canvas.restore_region(self._background)
-        # De l'arrière-plan à l'avant-plan : les épinglées, la précédente, la courbe du moment.
-        histories = [*pins, *[None] * (PINS - len(pins)), ghost, live]
-        for metric, ax, lines in zip(METRICS, self._axes, self._lines):
-            for line, history in zip(lines, histories):
-                if history is not None:
-                    curve = drawable(getattr(history, metric), metric)
-                    line.set_data(np.arange(len(curve)), curve)
-                    ax.draw_artist(line)
-        return self._png()
-
-    def _png(self) -> bytes:
-        picture = Image.frombuffer("RGBA", SIZE, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+        for panel in self._panels:
+            panel.draw(scene)
+        picture = Image.frombuffer("RGBA", self.size, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
         buffer = BytesIO()
         picture.convert("RGB").save(buffer, "png", compress_level=1)
         return buffer.getvalue()
 
-
-def _prepare(ax, metric: str, epochs: int) -> None:
-    """Le fond des axes : échelles, graduations, et le niveau du hasard."""
-    format_axes(ax, metric)
-    ax.set_xlim(0, max(epochs, 1))
-    chance = math.log(2) if metric == "loss" else 0.5
-    ax.axhline(chance, color="#888888", linewidth=1)
-    ax.text(0.98 * max(epochs, 1), 0.94 * chance, "au hasard", ha="right", va="top", color="0.35")
-    for text in (ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels(), *ax.texts):
-        text.set_fontsize(13)
-
-
-def _empty_lines(ax) -> list:
-    """Les artistes des courbes, faits une fois pour toutes."""
-    pins = [{**style, "linewidth": 2} for style in STYLES[1 : PINS + 1]]
-    styles = [*pins, {**GHOST, "linewidth": 2}, {**STYLES[0], "linewidth": 3}]
-    return [ax.plot([], [], animated=True, **style)[0] for style in styles]
+    def _reset(self, config: Config) -> None:
+        """Redessine le fond : cadres, graduations, noms, niveau du hasard."""
+        for panel in self._panels:
+            panel.reset(config)
+        for text in self._figure.findobj(Text):
+            text.set_fontsize(self._font)
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)

@@ -1,6 +1,5 @@
 """L'explorateur sans noyau : une image et un texte, pour un carnet que l'on ne fait que lire."""
 
-from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -12,15 +11,15 @@ from toylib.training import History
 Rates = dict[str, tuple[float, History]]
 
 
-def three_rates(run: Callable[[float], History], lrs: Sequence[float]) -> Rates:
-    """Entraîne à chaque taux de `lrs`, croissants, et en garde trois, mesurés et non supposés.
+def three_rates(histories: dict[float, History]) -> Rates:
+    """De courbes à plusieurs taux, croissants, en garde trois, mesurées et non supposées.
 
-    Rend : « trop petit » (le premier de `lrs`), « bon » (la plus petite perte finale) et « trop
-    grand » (le dernier), avec leurs courbes ; un extrême qui se trouve être le bon taux n'y est pas.
+    Rend : « trop petit » (le premier), « bon » (la plus petite perte finale) et « trop grand » (le
+    dernier), avec leurs courbes ; un extrême qui se trouve être le bon taux n'y est pas.
     """
-    histories = {lr: run(lr) for lr in lrs}
+    low, *_, high = histories
     good = min(histories, key=lambda lr: np.nan_to_num(histories[lr].loss[-1], nan=np.inf))
-    named = {"trop petit": lrs[0], "bon": good, "trop grand": lrs[-1]}
+    named = {"trop petit": low, "bon": good, "trop grand": high}
     return {name: (lr, histories[lr]) for name, lr in named.items() if name == "bon" or lr != good}
 
 

@@ -7,42 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import ipywidgets as widgets
-import torch
 from IPython import get_ipython
 
-from toylib._checks import check_choice, check_lr, check_whole
-from toylib.data import gendata
-from toylib.explorer.frame import GHOST, PINS, SIZE, Frame
+from toylib._checks import check_choice, check_lr, check_real, check_whole
+from toylib.explorer.controls import FIELDS, OPTIMIZER_NAMES, label, make_button, make_control, offered
+from toylib.explorer.frame import GHOST, PANELS, PINS, Frame, Scene
+from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.static import describe, small_multiples, three_rates
 from toylib.explorer.worker import LatestWorker
 from toylib.network import Net
 from toylib.plotting import STYLES, comma, percent
-from toylib.training import History, iter_train
+from toylib.training import History
 
-# Dix taux par décade, de 1e-5 à 10, arrondis à trois chiffres : ce qui s'affiche est ce qui entraîne.
-LR_GRID = tuple(float(f"{10 ** (k / 10):.3g}") for k in range(-50, 11))
-OPTIMIZER_NAMES = {"adam": "Adam", "sgd": "SGD", "momentum": "SGD avec inertie"}
-
-
-class Run(NamedTuple):
-    """Un entraînement mené à son terme : son taux, son optimiseur, ses courbes, sa durée en secondes."""
-
-    lr: float
-    optimizer: str
-    history: History
-    seconds: float
-
-    @property
-    def name(self) -> str:
-        return f"lr {comma(self.lr)}, {OPTIMIZER_NAMES[self.optimizer]}"
+FIRST, NEXT = 0.04, 0.05  # secondes avant une première image incomplète, puis entre deux
 
 
 class Request(NamedTuple):
-    """Ce que l'on demande au fil de travail."""
+    """Ce que l'on demande au fil de travail ; `epoch` est celle où l'on regarde la frontière."""
 
-    lr: float
-    optimizer: str
+    config: Config
     pins: tuple[Run, ...]
+    epoch: int
 
 
 class LrExplorer(widgets.VBox):
@@ -51,12 +36,21 @@ class LrExplorer(widgets.VBox):
 
     Arguments :
         lr : taux de départ ; comme `explorer.lr`, il prend la valeur la plus proche de `LR_GRID`.
-        optimizer : "adam", "sgd" ou "momentum".
+        optimizer : "adam", "sgd" ou "momentum" ; la liste est toujours offerte.
         n, rule, noise : les données, comme pour `gendata` (2 entrées).
         hidden : largeurs des couches cachées, comme pour `Net`.
         epochs, batch_size : comme pour `train`.
         seed : graine des données, des poids et des mélanges.
-        pin : vrai pour montrer les boutons qui épinglent une courbe.
+            Chacun de ces arguments, de n à seed, peut être une liste : une commande offre alors ses valeurs, à
+            partir de la première (pour hidden, une liste de suites de largeurs).
+        valid : nombre d'échantillons de validation, tirés d'une autre graine ; 0, pas de validation.
+        views : les vues, parmi `"curves"` (perte et exactitude), `"boundary"` (la frontière dans le plan, à
+            l'époque qu'un curseur choisit) et `"u"` (la perte finale selon le taux).
+        pin, restart, stop : vrai pour montrer les boutons qui épinglent une courbe, qui ramènent tout au
+            départ, qui arrêtent le calcul.
+        challenge : (exactitude, époques) à atteindre ; une ligne dit si c'est fait.
+        projector : vrai pour de grands caractères.
+        cache : faux pour ne rien retenir, ni rien calculer d'avance.
 
     `explorer.history` est la dernière courbe achevée, `explorer.status` la ligne d'état, en texte.
 
@@ -78,86 +72,174 @@ class LrExplorer(widgets.VBox):
         lr: float = 0.01,
         *,
         optimizer: str = "adam",
-        n: int = 500,
-        rule: str = "sum",
-        noise: float = 0.0,
-        hidden: Sequence[int] = (16, 16),
-        epochs: int = 100,
-        batch_size: int | None = None,
-        seed: int = 0,
+        n: int | Sequence[int] = 500,
+        rule: str | Sequence[str] = "sum",
+        noise: float | Sequence[float] = 0.0,
+        hidden: Sequence = (16, 16),
+        epochs: int | Sequence[int] = 100,
+        batch_size: int | None | Sequence = None,
+        seed: int | Sequence[int] = 0,
+        valid: int = 0,
+        views: Sequence[str] = ("curves",),
         pin: bool = False,
+        restart: bool = False,
+        stop: bool = False,
+        challenge: tuple[float, int] | None = None,
+        projector: bool = False,
+        cache: bool = True,
     ) -> None:
-        check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
-        check_whole("seed", seed)  # sans graine, chaque cran partirait d'autres poids
-        data = gendata(n, rule=rule, noise=noise, seed=seed)
-
-        def scores(lr, optimizer):
-            model = Net(2, hidden=hidden, seed=seed)
-            return iter_train(model, *data, epochs, lr, optimizer=optimizer, batch_size=batch_size, seed=seed)
-
-        next(scores(lr, optimizer))  # les arguments sont vérifiés ici, pas dans le fil de travail
-        self._scores: Callable = scores
-        self._caption = f"règle « {rule} », {epochs} époques"
-        self._frame = Frame(epochs)
+        fields = {"n": n, "rule": rule, "noise": noise, "hidden": hidden, "epochs": epochs}
+        fields |= {"batch_size": batch_size, "seed": seed}
+        choices = {field: offered(field, value) for field, value in fields.items()}
+        views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views)]
+        self._first = _check_first(lr, optimizer, choices)
+        self._challenge = _check_challenge(challenge)
+        self._runs = Runs(check_whole("valid", valid), "boundary" in views, cache)
+        self._frame = Frame(views, font=19 if projector else 13)
+        self._shows_u = "u" in views
+        self._fonts = (30, 22) if projector else (20, 15)
         self._run: Run | None = None
         self._ghost: Run | None = None
         self._pins: tuple[Run, ...] = ()
-        super().__init__(self._build(lr, optimizer, pin))
+        self._submitting = threading.Lock()
+        super().__init__(self._build(choices, "boundary" in views, pin, restart, stop))
         self.add_class("toylib-explorer")
-        self._worker, self._submitting = LatestWorker(self._work), threading.Lock()
+        self._worker = LatestWorker(self._work, self._rest)
         self._submit()
 
-    def _build(self, lr: float, optimizer: str, pin: bool) -> list[widgets.Widget]:
-        """Les commandes, l'image, la légende et la ligne d'état."""
-        width, height = (f"{side}px" for side in SIZE)
-        self._image = widgets.Image(
-            value=self._frame.draw(None),
-            layout={"width": width, "height": height, "flex": "0 0 auto", "object_fit": "contain"},
-        )
-        self._legend, self._status = widgets.HTML(), widgets.HTML(_status_html("entraînement…"))
-        buttons = [self._pin_buttons()] if pin else []
-        return [self._controls(lr, optimizer), *buttons, self._image, self._legend, self._status]
+    # --- Les commandes
 
-    def _controls(self, lr: float, optimizer: str) -> widgets.HBox:
-        """Le curseur du taux et la liste des optimiseurs, qui demandent un entraînement à chaque changement."""
-        style = {"description_width": "initial"}
-        rates = [(comma(rate), rate) for rate in LR_GRID]
-        self._slider = widgets.SelectionSlider(
-            options=rates, value=_snap(lr), description="Taux d'apprentissage", style=style, layout={"width": "600px"}
-        )
-        names = [(name, key) for key, name in OPTIMIZER_NAMES.items()]
-        self._optimizer = widgets.Dropdown(
-            options=names, value=optimizer, description="Optimiseur", style=style, layout={"width": "260px"}
-        )
-        for control in (self._slider, self._optimizer):
+    def _build(self, choices: dict, boundary: bool, pin: bool, restart: bool, stop: bool) -> list[widgets.Widget]:
+        """Les commandes, l'image, et le texte : légende, ligne d'état, défi."""
+        offers = {"lr": LR_GRID, "optimizer": list(OPTIMIZER_NAMES), **choices}
+        self._controls = {
+            field: make_control(field, values, getattr(self._first, field))
+            for field, values in offers.items()
+            if len(values) > 1
+        }
+        rows = [list(self._controls.values()), self._buttons(pin, restart, stop)]
+        self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
+        self._play = widgets.Play(interval=100, max=self._first.epochs)
+        if boundary:
+            rows.append(self._player())
+        if "epochs" in self._controls:
+            self._controls["epochs"].observe(self._follow, names="value")
+        for control in (*self._controls.values(), self._epoch):
             control.observe(self._submit, names="value")
-        return widgets.HBox([self._slider, self._optimizer], layout={"flex_flow": "row wrap"})
+        self._image = self._picture()
+        self._text = widgets.HTML(self._status_html("entraînement…"))
+        wrap = {"flex_flow": "row wrap"}
+        return [*(widgets.HBox(row, layout=wrap) for row in rows if row), self._image, self._text]
 
-    def _pin_buttons(self) -> widgets.HBox:
-        """« Épingler » garde la courbe du moment, « Retirer les épingles » les efface."""
-        keep = widgets.Button(description="Épingler la courbe", icon="thumb-tack", layout={"width": "180px"})
-        clear = widgets.Button(description="Retirer les épingles", layout={"width": "180px"})
-        keep.on_click(lambda _: self.pin_curve())
-        clear.on_click(lambda _: self.clear_pins())
-        return widgets.HBox([keep, clear])
+    def _picture(self) -> widgets.Image:
+        """L'image, à sa taille : elle ne s'étire pas avec la fenêtre."""
+        width, height = (f"{side}px" for side in self._frame.size)
+        layout = {"width": width, "max_width": "100%", "height": height, "flex": "0 0 auto", "object_fit": "contain"}
+        return widgets.Image(value=self._frame.draw(self._first, Scene(None)), layout=layout)
+
+    def _buttons(self, pin: bool, restart: bool, stop: bool) -> list[widgets.Button]:
+        """Les boutons demandés."""
+        wanted = (
+            (pin, "Épingler la courbe", "thumb-tack", self.pin_curve),
+            (pin, "Retirer les épingles", "", self.clear_pins),
+            (restart, "Recommencer", "undo", self.restart),
+            (stop, "Arrêter", "stop", self.stop),
+        )
+        return [make_button(*rest) for shown, *rest in wanted if shown]
+
+    def _player(self) -> list[widgets.Widget]:
+        """Le curseur d'époque de la frontière, et de quoi le faire avancer : lecture, pause, pas à pas."""
+        self._link = widgets.jslink((self._play, "value"), (self._epoch, "value"))
+        play = make_button("Lire", "play", self._toggle_play)
+        self._play.observe(lambda change: _name_play(play, change["new"]), names="playing")
+        return [self._epoch, play, make_button("Époque suivante", "step-forward", self._step)]
+
+    def _toggle_play(self) -> None:
+        """Lecture ou pause ; à la dernière époque, la lecture repart de la première."""
+        if not self._play.playing and self._epoch.value == self._epoch.max:
+            self._epoch.value = 0
+        self._play.playing = not self._play.playing
+
+    def _step(self) -> None:
+        self._play.playing = False
+        self._epoch.value = min(self._epoch.value + 1, self._epoch.max)
 
     @property
     def lr(self) -> float:
         """Le taux du curseur ; une affectation prend le cran le plus proche et réentraîne."""
-        return self._slider.value
+        return self._controls["lr"].value
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self._slider.value = _snap(value)
+        self.set(lr=value)
 
     @property
     def optimizer(self) -> str:
         """Le nom de l'optimiseur ; une affectation réentraîne."""
-        return self._optimizer.value
+        return self._controls["optimizer"].value
 
     @optimizer.setter
     def optimizer(self, value: str) -> None:
-        self._optimizer.value = check_choice("optimizer", value, OPTIMIZER_NAMES)
+        self.set(optimizer=value)
+
+    def set(self, **values) -> None:
+        """Donne leur valeur à des commandes, comme à la main : `explorer.set(rule="xor", epochs=300)`.
+
+        lr prend la valeur la plus proche de `LR_GRID` ; `epoch` est l'époque où l'on regarde la frontière.
+
+        Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
+        """
+        known = {**self._controls, "epoch": self._epoch}
+        if "lr" in values:
+            values["lr"] = _snap(values["lr"])
+        for field, value in values.items():
+            check_choice("la commande", field, known)
+            options = range(self._epoch.max + 1) if field == "epoch" else [one for _, one in known[field].options]
+            if value not in options:
+                offer = ", ".join(map(str, options))
+                raise ValueError(f"{field} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")
+        for field, value in values.items():
+            known[field].value = value
+
+    def restart(self) -> None:
+        """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
+        self._pins = ()
+        self.set(**{field: getattr(self._first, field) for field in self._controls})
+        self._epoch.value = self._epoch.max
+        self._submit()
+
+    def stop(self) -> None:
+        """Arrête l'entraînement en cours ; bouger une commande le fait reprendre."""
+        self._play.playing = False
+        self._worker.submit(None)
+
+    def pin_curve(self) -> None:
+        """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
+        if self._run is not None:
+            kept = [run for run in self._pins if run.config != self._run.config]
+            self._pins = (*kept, self._run)[-PINS:]
+            self._submit()
+
+    def clear_pins(self) -> None:
+        """Retire toutes les épingles."""
+        self._pins = ()
+        self._submit()
+
+    def _submit(self, _=None) -> None:
+        """Demande une image. Peut être appelée de n'importe quel fil : n'entraîne ni ne dessine."""
+        with self._submitting:  # lire et demander d'un seul tenant : la dernière demande a les dernières valeurs
+            chosen = {field: control.value for field, control in self._controls.items()}
+            config = self._first._replace(**chosen)
+            self._worker.submit(Request(config, self._pins, self._epoch.value))
+
+    def _follow(self, change: dict) -> None:
+        """Le curseur d'époque va jusqu'à la dernière, et y reste s'il y était."""
+        epochs, last = change["new"], self._epoch.value == self._epoch.max
+        with self._epoch.hold_trait_notifications():
+            self._epoch.max = self._play.max = epochs
+            self._epoch.value = epochs if last else min(self._epoch.value, epochs)
+
+    # --- Ce qu'il montre
 
     @property
     def history(self) -> History | None:
@@ -169,73 +251,100 @@ class LrExplorer(widgets.VBox):
         """La ligne d'état, en texte."""
         return "" if self._run is None else _status(self._run)
 
-    def wait(self, timeout: float | None = 60) -> None:
-        """Attend que le réseau du moment soit entraîné et montré, `timeout` secondes au plus.
+    def wait(self, timeout: float | None = 60, *, rest: bool = False) -> None:
+        """Attend que le réseau du moment soit entraîné et montré, `timeout` secondes au plus ; et, si `rest`,
+        que tous les taux soient calculés d'avance.
 
         Lève : `TimeoutError` passé ce délai.
         """
-        self._worker.wait(timeout)
+        self._worker.wait(timeout, rest=rest)
 
-    def pin_curve(self) -> None:
-        """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
-        if self._run is not None:
-            kept = [run for run in self._pins if run.name != self._run.name]
-            self._pins = (*kept, self._run)[-PINS:]
-            self._submit()
-
-    def clear_pins(self) -> None:
-        """Retire toutes les épingles."""
-        self._pins = ()
-        self._submit()
-
-    def close(self) -> None:
-        """Ferme l'explorateur, ses commandes et son fil de travail."""
-        if hasattr(self, "_worker"):
-            self._worker.close()
-        _close_children(self)
-        super().close()
-
-    def _submit(self, _=None) -> None:
-        """Demande un entraînement. Peut être appelée de n'importe quel fil : n'entraîne ni ne dessine."""
-        with self._submitting:  # lire et demander d'un seul tenant : la dernière demande a les dernières valeurs
-            self._worker.submit(Request(self._slider.value, self._optimizer.value, self._pins))
-
-    def _work(self, request: Request, stale: Callable[[], bool]) -> None:
+    def _work(self, request: Request | None, stale: Callable[[], bool]) -> None:
         """Entraîne puis montre ; s'arrête dès que la demande n'est plus la dernière."""
+        if request is None:
+            self._text.value = self._status_html("arrêté : bougez une commande pour reprendre")
+            return
         try:
-            run = self._train(request, stale)
+            run = self._recall(request.config) or self._train(request, stale)
             if run is not None:
-                self._show(run, request.pins, stale)
+                self._paint(run, request, stale)
         except Exception as error:
-            self._status.value = _status_html(f"L'entraînement a échoué : {error}")
+            self._text.value = self._status_html(f"L'entraînement a échoué : {error}")
             raise
 
+    def _rest(self, request: Request | None, stale: Callable[[], bool]) -> None:
+        """Au repos : calcule d'avance les autres taux, et montre la courbe en U qui en résulte."""
+        if request is not None and self._runs.fill(request.config, stale) and self._shows_u:
+            self._paint(self._run, request, stale)
+
+    def _recall(self, config: Config) -> Run | None:
+        """L'entraînement que l'on a déjà, s'il existe."""
+        if self._run is not None and self._run.config == config:
+            return self._run
+        return self._runs.recall(config)
+
     def _train(self, request: Request, stale: Callable[[], bool]) -> Run | None:
-        """L'entraînement demandé, ou None s'il n'est plus la dernière demande."""
-        torch.set_num_threads(1)  # de ce fil seulement : à cette taille, deux se gênent
-        start, scores = time.perf_counter(), []
-        for score in self._scores(request.lr, request.optimizer):
+        """L'entraînement demandé, ou None s'il n'est plus la dernière demande ; montre où il en est s'il dure."""
+        due = time.perf_counter() + FIRST
+        for run in self._runs.train(request.config):
             if stale():
                 return None
-            scores.append(score)
-        return Run(request.lr, request.optimizer, History.of(scores), time.perf_counter() - start)
+            if time.perf_counter() > due and run.reached < request.config.epochs:
+                self._paint(run, request, stale)
+                due = time.perf_counter() + NEXT
+        return run
 
-    def _show(self, run: Run, pins: tuple[Run, ...], stale: Callable[[], bool]) -> None:
+    def _paint(self, run: Run, request: Request, stale: Callable[[], bool]) -> None:
         """Dessine `run`, la courbe précédente et les épinglées, puis les montre si rien n'a changé."""
-        ghost = self._ghost if self._run is None or self._run.name == run.name else self._run
-        png = self._frame.draw(run.history, ghost and ghost.history, [pin.history for pin in pins])
-        if not stale():
+        same = self._run is None or self._run.config == run.config
+        ghost = self._ghost if same else self._run
+        scene = Scene(run, ghost, request.pins, self._runs.finals(run.config), request.epoch)
+        png = self._frame.draw(run.config, scene)
+        if stale():
+            return
+        self._image.value = png
+        self._text.value = self._legend_html(scene) + self._status_html(_status(run)) + self._challenge_html(run)
+        if run.reached == run.config.epochs:
             self._run, self._ghost = run, ghost
-            self._image.value = png
-            self._legend.value = _legend_html(run, ghost, pins)
-            self._status.value = _status_html(_status(run))
+
+    def _legend_html(self, scene: Scene) -> str:
+        """Le nom de chaque courbe, avec un échantillon de son trait."""
+        entries = [(STYLES[0], "", scene.run), (GHOST, "précédente : ", scene.ghost)]
+        entries += [(style, "épinglée : ", pin) for style, pin in zip(STYLES[1:], scene.pins)]
+        entries = [entry for entry in entries if entry[2] is not None]
+        names = _names([run.config for *_, run in entries])
+        samples = [_sample_html(style) + kind + name for (style, kind, _), name in zip(entries, names)]
+        size = self._fonts[1]
+        style = f"font-size: {size}px; line-height: 1.6; min-height: {1.6 * size:.0f}px"
+        return f'<div style="{style}">{" &emsp; ".join(samples)}</div>'
+
+    def _status_html(self, text: str) -> str:
+        style = f"font-size: {self._fonts[0]}px; line-height: 1.4"
+        return f'<div class="toylib-status" role="status" style="{style}">{text}</div>'
+
+    def _challenge_html(self, run: Run) -> str:
+        """Le défi, qui s'allume quand il est relevé."""
+        if self._challenge is None:
+            return ""
+        accuracy, epochs = self._challenge
+        reached = run.history.epochs_to(accuracy)
+        met = reached is not None and reached <= epochs
+        fate = f"✓ relevé à l'époque {reached}" if met else "pas encore relevé"
+        colors = "background: #009E73; color: white" if met else "background: #EEEEEE; color: #222222"
+        style = f"font-size: {self._fonts[0]}px; line-height: 1.4; padding: 2px 8px; {colors}"
+        text = f"Défi : exactitude ≥ {percent(accuracy)} en {epochs} époques au plus · {fate}"
+        return f'<div class="toylib-challenge" style="{style}">{text}</div>'
+
+    # --- Montrer, remplacer, fermer
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Ajoute au curseur, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""
         self._replace_in_cell()
         bundle = super()._repr_mimebundle_(**kwargs)
-        still = three_rates(lambda lr: History.of(self._scores(lr, self.optimizer)), LR_GRID[20::10])
-        bundle["text/plain"] = describe(still, f"{OPTIMIZER_NAMES[self.optimizer]}, {self._caption}")
+        config = self._first._replace(optimizer=self.optimizer)
+        still = three_rates(self._runs.histories(config, LR_GRID[20::10]))
+        caption = f"{OPTIMIZER_NAMES[self.optimizer]}, règle « {config.rule} », {config.epochs} époques"
+        bundle["text/plain"] = describe(still, caption)
         bundle["image/png"] = small_multiples(still)
         return bundle
 
@@ -254,6 +363,15 @@ class LrExplorer(widgets.VBox):
             explorers = []
         self._shown[cell] = (execution, [*explorers, self])
 
+    def close(self) -> None:
+        """Ferme l'explorateur, ses commandes et son fil de travail."""
+        if hasattr(self, "_worker"):
+            self._worker.close()
+            for part in (self._epoch, self._play, getattr(self, "_link", self._play)):
+                part.close()
+        _close_children(self)
+        super().close()
+
 
 def _close_children(box: widgets.Box) -> None:
     """Ferme tout ce que `box` contient."""
@@ -261,6 +379,38 @@ def _close_children(box: widgets.Box) -> None:
         if isinstance(child, widgets.Box):
             _close_children(child)
         child.close()
+
+
+def _name_play(button: widgets.Button, playing: bool) -> None:
+    button.description, button.icon = ("Pause", "pause") if playing else ("Lire", "play")
+
+
+def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
+    """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
+    optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
+    first = Config(_snap(lr), optimizer, **{field: values[0] for field, values in choices.items()})
+    for field, values in choices.items():
+        for value in values:
+            config = first._replace(**{field: value})
+            check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
+            check_whole("epochs", config.epochs)
+            if config.batch_size is not None:
+                check_whole("batch_size", config.batch_size, 1)
+            config.data()
+            Net(2, hidden=config.hidden)
+    return first
+
+
+def _check_challenge(challenge: object) -> tuple[float, int] | None:
+    """Le défi : une exactitude entre 0 et 1, un nombre d'époques."""
+    if challenge is None:
+        return None
+    if not isinstance(challenge, tuple | list) or len(challenge) != 2:
+        raise TypeError(f"challenge doit être un couple (exactitude, époques) ; reçu : {challenge!r}.")
+    accuracy = check_real("challenge[0]", challenge[0])
+    if not 0 <= accuracy <= 1:
+        raise ValueError(f"challenge[0] doit être une exactitude entre 0 et 1 ; reçu : {accuracy!r}.")
+    return accuracy, check_whole("challenge[1]", challenge[1])
 
 
 def _snap(lr: float) -> float:
@@ -271,24 +421,35 @@ def _snap(lr: float) -> float:
 
 def _status(run: Run) -> str:
     """La ligne d'état d'un entraînement : tout ce que l'image montre, en texte."""
-    score = f"perte {comma(run.history.loss[-1], 2)} · exactitude {percent(run.history.accuracy[-1])}"
-    diverged = run.history.diverges_at()
-    fate = "" if diverged is None else f" · diverge à l'époque {diverged}"
-    return f"lr {comma(run.lr)} · {score}{fate} · {round(1000 * run.seconds)} ms"
+    history = run.history
+    words = [
+        f"lr {comma(run.config.lr)}",
+        f"perte {comma(history.loss[-1], 2)}",
+        f"exactitude {percent(history.accuracy[-1])}",
+    ]
+    if history.valid_loss is not None:
+        words.append(f"validation : perte {comma(history.valid_loss[-1], 2)}")
+        words.append(f"exactitude {percent(history.valid_accuracy[-1])}")
+    diverged = history.diverges_at()
+    if diverged is not None:
+        words.append(f"diverge à l'époque {diverged}")
+    if run.reached < run.config.epochs:
+        words.append(f"époque {run.reached} sur {run.config.epochs}")
+    words.append("déjà calculé" if run.seconds is None else f"{round(1000 * run.seconds)} ms")
+    return " · ".join(words)
 
 
-def _status_html(text: str) -> str:
-    return f'<div class="toylib-status" style="font-size: 20px; line-height: 28px">{text}</div>'
-
-
-def _legend_html(run: Run, ghost: Run | None, pins: Sequence[Run]) -> str:
-    """Le nom de chaque courbe, avec un échantillon de son trait."""
-    entries = [(STYLES[0], run.name)]
-    if ghost is not None:
-        entries.append((GHOST, f"précédente : {ghost.name}"))
-    entries += [(style, f"épinglée : {pin.name}") for style, pin in zip(STYLES[1:], pins)]
-    samples = [_sample_html(style) + name for style, name in entries]
-    return f'<div style="font-size: 15px; line-height: 24px; min-height: 24px">{" &emsp; ".join(samples)}</div>'
+def _names(configs: Sequence[Config]) -> list[str]:
+    """Ce qui distingue des entraînements : le taux, l'optimiseur, et ce qui d'autre diffère entre eux."""
+    differing = [field for field in FIELDS if len({getattr(config, field) for config in configs}) > 1]
+    shown = [field for field in differing if field not in ("lr", "optimizer")]
+    return [
+        ", ".join(
+            [f"lr {comma(config.lr)}", OPTIMIZER_NAMES[config.optimizer]]
+            + [f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}" for field in shown]
+        )
+        for config in configs
+    ]
 
 
 def _sample_html(style: dict) -> str:

@@ -5,11 +5,15 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+PAUSE = 0.15  # secondes sans demande avant que le repos commence
+Work = Callable[[object, Callable[[], bool]], None]
+
 
 class LatestWorker:
-    """Un fil démon qui appelle `work(request, stale)` sur la dernière demande reçue, et elle seule.
+    """Un fil démon qui appelle `work(request, stale)` sur la dernière demande reçue, et elle seule ; puis, si
+    rien d'autre n'attend, `rest(request, stale)`, pour occuper le repos.
 
-    `work` doit appeler `stale()` souvent, et s'arrêter dès que la réponse est vraie : une demande
+    Les deux doivent appeler `stale()` souvent, et s'arrêter dès que la réponse est vraie : une demande
     plus récente attend, ou le fil est fermé. `submit` ne fait que noter la demande ; elle peut
     être appelée de n'importe quel fil.
 
@@ -22,10 +26,10 @@ class LatestWorker:
     [0.1]
     """
 
-    def __init__(self, work: Callable[[object, Callable[[], bool]], None]) -> None:
-        self._work = work
+    def __init__(self, work: Work, rest: Work | None = None) -> None:
+        self._work, self._rest = work, rest or (lambda request, stale: None)
         self._changed = threading.Condition()
-        self._generation = self._done = 0
+        self._generation = self._done = self._rested = 0
         self._request: object = None
         self._error: Exception | None = None
         self._closed = False
@@ -40,13 +44,13 @@ class LatestWorker:
             self._request = request
             self._changed.notify_all()
 
-    def wait(self, timeout: float | None = 60) -> None:
-        """Attend que la dernière demande soit traitée, `timeout` secondes au plus.
+    def wait(self, timeout: float | None = 60, *, rest: bool = False) -> None:
+        """Attend que la dernière demande soit traitée, `timeout` secondes au plus ; et le repos aussi, si `rest`.
 
         Lève : `TimeoutError` passé ce délai ; l'erreur du travail, s'il a échoué.
         """
         with self._changed:
-            if not self._changed.wait_for(self._idle, timeout):
+            if not self._changed.wait_for(lambda: self._idle(rest), timeout):
                 raise TimeoutError(f"L'explorateur n'a pas fini au bout de {timeout} s.")
             if self._error is not None:
                 raise self._error
@@ -56,23 +60,33 @@ class LatestWorker:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(1)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(1)
         atexit.unregister(self.close)
 
-    def _idle(self) -> bool:
-        return self._closed or self._done == self._generation
+    def _idle(self, rest: bool) -> bool:
+        return self._closed or (self._rested if rest else self._done) == self._generation
 
     def _loop(self) -> None:
         while (taken := self._take()) is not None:
             generation, request = taken
-            error = None
-            try:
-                self._work(request, partial(self._stale, generation))
-            except Exception as caught:  # le fil doit survivre ; `wait` la rendra à l'appelant
-                error = caught
+            error = self._try(self._work, generation, request)
             with self._changed:
                 self._done, self._error = generation, error
                 self._changed.notify_all()
+                self._changed.wait_for(partial(self._stale, generation), PAUSE)
+            error = error or self._try(self._rest, generation, request)
+            with self._changed:
+                self._rested, self._error = generation, error
+                self._changed.notify_all()
+
+    def _try(self, work: Work, generation: int, request: object) -> Exception | None:
+        """L'erreur de `work`, s'il échoue : le fil doit survivre, et `wait` la rendra à l'appelant."""
+        try:
+            work(request, partial(self._stale, generation))
+        except Exception as error:
+            return error
+        return None
 
     def _take(self) -> tuple[int, object] | None:
         """Attend une demande et la rend avec son numéro ; None une fois fermé."""

@@ -1,0 +1,68 @@
+"""Les commandes de l'explorateur : une liste de valeurs offre un choix, une valeur seule n'en offre pas."""
+
+from collections.abc import Callable, Sequence
+
+import ipywidgets as widgets
+
+from toylib.plotting import comma, percent
+
+OPTIMIZER_NAMES = {"adam": "Adam", "sgd": "SGD", "momentum": "SGD avec inertie"}
+RULE_NAMES = {"sum": "somme", "band": "bande", "xor": "ou exclusif", "random": "au hasard"}
+STYLE = {"description_width": "initial"}
+
+# Nom de la commande, et texte d'une de ses valeurs ; dans l'ordre où elles se montrent.
+FIELDS: dict[str, tuple[str, Callable]] = {
+    "lr": ("Taux d'apprentissage", comma),
+    "optimizer": ("Optimiseur", OPTIMIZER_NAMES.get),
+    "rule": ("Règle", RULE_NAMES.get),
+    "noise": ("Bruit", percent),
+    "n": ("Échantillons", str),
+    "hidden": ("Couches cachées", lambda widths: " + ".join(map(str, widths)) or "aucune"),
+    "batch_size": ("Lot", lambda size: "complet" if size is None else str(size)),
+    "epochs": ("Époques", str),
+    "seed": ("Graine", str),
+}
+LISTED = ("optimizer", "rule", "hidden", "batch_size")  # en liste ; les autres, qui sont des grandeurs, en curseur
+
+
+def offered(field: str, value) -> list:
+    """Les valeurs qu'un argument offre : les éléments d'une liste, ou la valeur seule.
+
+    >>> offered("epochs", [30, 100]), offered("hidden", (16, 16)), offered("hidden", [(4,), (16, 16)])
+    ([30, 100], [(16, 16)], [(4,), (16, 16)])
+    """
+    several = isinstance(value, list | tuple | range)
+    if field == "hidden":
+        several = several and len(value) > 0 and all(isinstance(widths, list | tuple) for widths in value)
+        return [_frozen(widths) for widths in value] if several else [_frozen(value)]
+    if several and not value:
+        raise ValueError(f"{field} doit offrir au moins une valeur ; reçu : une suite vide.")
+    return list(value) if several else [value]
+
+
+def _frozen(widths):
+    return tuple(widths) if isinstance(widths, list | tuple) else widths
+
+
+def label(field: str, value) -> str:
+    """Le texte d'une valeur.
+
+    >>> label("noise", 0.1), label("batch_size", None)
+    ('10\\xa0%', 'complet')
+    """
+    return FIELDS[field][1](value)
+
+
+def make_control(field: str, values: Sequence, value) -> widgets.Widget:
+    """La commande de `field` : un curseur, ou une liste, dont les textes sont en français."""
+    options = [(label(field, one), one) for one in values]
+    make = widgets.Dropdown if field in LISTED else widgets.SelectionSlider
+    width = "600px" if field == "lr" else "260px"
+    return make(options=options, value=value, description=FIELDS[field][0], style=STYLE, layout={"width": width})
+
+
+def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:
+    """Un bouton, qui appelle `action` sans argument."""
+    button = widgets.Button(description=text, icon=icon, layout={"width": "auto"})
+    button.on_click(lambda _: action())
+    return button

@@ -1,0 +1,127 @@
+"""Les entraînements de l'explorateur : ceux que l'on demande, et ceux que l'on a déjà."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from toylib.data import gendata
+from toylib.network import Net
+from toylib.sweep import Sweep, iter_sweep
+from toylib.training import History
+
+# Dix taux par décade, de 1e-5 à 10, arrondis à trois chiffres : ce qui s'affiche est ce qui entraîne.
+LR_GRID = tuple(float(f"{10 ** (k / 10):.3g}") for k in range(-50, 11))
+CACHE = 2**24  # octets de courbes et de poids gardés
+
+
+class Config(NamedTuple):
+    """Tout ce dont un entraînement dépend ; les noms et les sens de `LrExplorer`."""
+
+    lr: float
+    optimizer: str
+    n: int
+    rule: str
+    noise: float
+    hidden: tuple[int, ...]
+    epochs: int
+    batch_size: int | None
+    seed: int
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Le jeu d'entraînement."""
+        return gendata(self.n, rule=self.rule, noise=self.noise, seed=self.seed)
+
+
+class Run(NamedTuple):
+    """Un entraînement, achevé ou non : ses courbes, ses poids à chaque époque si on les garde, et sa durée
+    en secondes, ou None s'il était déjà calculé."""
+
+    config: Config
+    history: History
+    weights: np.ndarray | None
+    seconds: float | None
+
+    @property
+    def reached(self) -> int:
+        """La dernière époque mesurée."""
+        return len(self.history.loss) - 1
+
+    def size(self) -> int:
+        """Les octets que ses tableaux occupent."""
+        arrays = (*vars(self.history).values(), self.weights)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class Runs:
+    """Entraîne, et retient jusqu'à `CACHE` octets d'entraînements, les plus récents.
+
+    Arguments : `valid`, le nombre d'échantillons de validation (0 : aucun) ; `weights`, vrai pour garder les
+    poids de chaque époque ; `cache`, faux pour ne rien retenir.
+    """
+
+    def __init__(self, valid: int = 0, weights: bool = False, cache: bool = True) -> None:
+        self._valid, self._weights, self._cache = valid, weights, cache
+        self._kept: OrderedDict[Config, Run] = OrderedDict()
+        self._bytes = 0
+
+    def recall(self, config: Config) -> Run | None:
+        """L'entraînement de `config`, s'il est retenu."""
+        run = self._kept.get(config)
+        if run is not None:
+            self._kept.move_to_end(config)
+        return run
+
+    def train(self, config: Config) -> Iterator[Run]:
+        """Entraîne, et livre toutes les 10 ms environ l'entraînement jusque-là ; le dernier est entier."""
+        seconds, start = 0.0, time.perf_counter()
+        for part in self._sweep(config, [config.lr]):
+            seconds += time.perf_counter() - start
+            run = Run(config, part.history(0), None if part.weights is None else part.weights[0], seconds)
+            yield run
+            start = time.perf_counter()
+        self._keep(run)
+
+    def fill(self, config: Config, stale: Callable[[], bool]) -> bool:
+        """Entraîne à tous les taux de `LR_GRID` qui manquent, ensemble ; rend vrai si cela change quelque chose."""
+        missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in self._kept]
+        if not self._cache or not missing:
+            return False
+        for part in self._sweep(config, missing):  # noqa: B007 (le dernier sert plus bas)
+            if stale():
+                return False
+        for k, lr in enumerate(missing):
+            weights = None if part.weights is None else part.weights[k].copy()
+            self._keep(Run(config._replace(lr=lr), part.history(k), weights, None))
+        return True
+
+    def histories(self, config: Config, lrs: Sequence[float]) -> dict[float, History]:
+        """Les courbes de `config` à chacun des taux `lrs`, entraînés ensemble."""
+        *_, result = self._sweep(config, lrs)
+        return {lr: result.history(k) for k, lr in enumerate(lrs)}
+
+    def finals(self, config: Config) -> np.ndarray:
+        """La perte finale à chaque taux de `LR_GRID`, (61,) ; NaN là où elle n'est pas encore connue."""
+        runs = [self._kept.get(config._replace(lr=lr)) for lr in LR_GRID]
+        ends = [None if run is None else run.history.loss[-1] for run in runs]
+        return np.array([np.nan if end is None else min(np.nan_to_num(end, nan=np.inf), 1e30) for end in ends])
+
+    def _sweep(self, config: Config, lrs: Sequence[float]) -> Iterator[Sweep]:
+        """Le balayage de `lrs` ; la validation a une autre graine que l'entraînement."""
+        model = Net(2, hidden=config.hidden, seed=config.seed)
+        valid = None
+        if self._valid:
+            valid = gendata(self._valid, rule=config.rule, noise=config.noise, seed=config.seed + 10_000)
+        options = {"optimizer": config.optimizer, "batch_size": config.batch_size, "seed": config.seed}
+        return iter_sweep(model, *config.data(), config.epochs, lrs, valid=valid, weights=self._weights, **options)
+
+    def _keep(self, run: Run) -> None:
+        """Retient `run`, et oublie les plus anciens au-delà de `CACHE` octets."""
+        if not self._cache:
+            return
+        self._bytes += run.size()
+        self._kept[run.config] = run._replace(seconds=None)
+        while self._bytes > CACHE and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1].size()
