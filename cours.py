@@ -264,7 +264,9 @@ def main(arguments):
         check_machine()
         install(tests=bool(arguments))
         if arguments:
-            return subprocess.call([str(PYTHON), "-m", "pytest", *arguments[1:]], cwd=str(ROOT), env=_environment())
+            # Les carnets que nbval rejoue n'ont pas de barre de progression.
+            environment = {**_environment(), "TQDM_DISABLE": "1"}
+            return subprocess.call([str(PYTHON), "-m", "pytest", *arguments[1:]], cwd=str(ROOT), env=environment)
         lay_lessons()
         return open_lab()
     except Missing as missing:

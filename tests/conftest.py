@@ -1,5 +1,6 @@
 """Ce que les tests partagent : un vrai JupyterLab et un vrai navigateur."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -56,22 +57,31 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory):
-    """Un JupyterLab réglé comme par cours.py, sur un port libre et sur des copies des leçons ; rend son adresse."""
+def run_lab(folder, settings):
+    """Un JupyterLab réglé comme par cours.py, et par `settings`, sur un port libre ; rend son adresse."""
     import cours
 
-    folder = tmp_path_factory.mktemp("lab")
-    cours.lay_lessons(work=folder / "travail")
     cours.write_settings(folder)
+    overrides = folder / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    overrides.write_text(json.dumps({**json.loads(overrides.read_text("utf-8")), **settings}), "utf-8")
     environment = {**os.environ, "JUPYTER_TOKEN": "essai", "JUPYTER_PREFER_ENV_PATH": "1"}
     environment |= {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--allow-root"]
-    command += [f"--LabApp.app_settings_dir={folder}/share/jupyter/lab/settings", "--expose-app-in-browser"]
+    command += [f"--LabApp.app_settings_dir={overrides.parent}", "--expose-app-in-browser"]
     process = subprocess.Popen(command, cwd=folder / "travail", env=environment)
     yield cours._wait_for_server(process, folder / "runtime", before=set())["url"]
     process.terminate()
     process.wait()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """Un JupyterLab sur des copies des leçons."""
+    import cours
+
+    folder = tmp_path_factory.mktemp("lab")
+    cours.lay_lessons(work=folder / "travail")
+    yield from run_lab(folder, {})
 
 
 @pytest.fixture

@@ -5,25 +5,14 @@ from pathlib import Path
 
 import french
 import pytest
+from browser import CODE_CELLS, ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
 
-from toylib import Net, gendata, train
 from toylib.explorer import LR_GRID
-from toylib.plotting import comma, percent
+from toylib.plotting import comma
 
 LESSON = "07_taux_d_apprentissage.ipynb"
 LESSONS = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 DEMONSTRATIONS = ".widget-interact, .toylib-explorer"
-CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
-
-
-def run_all(page):
-    """Exécute tout le carnet ouvert, et attend la fin."""
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(
-        f"{CODE_CELLS}.every(c => c.model.executionState === 'idle' && c.model.executionCount)", timeout=120_000
-    )
-
-
 # Toutes les leçons.
 
 
@@ -100,34 +89,7 @@ def explorer(open_lesson):
     """L'explorateur de la leçon, une fois tout le carnet exécuté."""
     page = open_lesson(LESSON)
     run_all(page)
-    made = page.locator(".toylib-explorer").first
-    made.scroll_into_view_if_needed()
-    made.locator("img").evaluate("image => image.decode()")
-    return made
-
-
-def status(explorer):
-    """La ligne d'état, sans la durée."""
-    return explorer.locator(".toylib-status").inner_text().rpartition(" · ")[0].replace("\xa0", " ")
-
-
-def expected(lr):
-    """Ce que la ligne d'état doit dire, d'après `train`."""
-    f, y2 = gendata(500, seed=0)
-    history = train(Net(2, seed=0), f, y2, 100, lr, seed=0)
-    score = f"perte {comma(history.loss[-1], 2)} · exactitude {percent(history.accuracy[-1])}"
-    return f"lr {comma(lr)} · {score}".replace("\xa0", " ")
-
-
-def wait_for(explorer, lr):
-    explorer.locator(".toylib-status", has_text=re.compile(rf"^lr {comma(lr)}\s")).wait_for(timeout=60_000)
-
-
-def picture(explorer):
-    """Les octets de l'image affichée."""
-    return explorer.locator("img").evaluate(
-        "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join()"
-    )
+    return first_explorer(page)
 
 
 def test_an_arrow_key_retrains_and_redraws(explorer):
@@ -164,28 +126,22 @@ def test_the_lesson_is_french_and_shows_no_error(explorer):
     assert page.locator(".jp-toast, .Toastify__toast").count() == 0
 
 
-def test_running_the_cell_again_keeps_one_worker(explorer):
-    """La cellule exécutée trois fois de plus n'a qu'un fil, et son curseur obéit."""
+def test_running_the_cell_twenty_times_keeps_one_worker(explorer):
+    """La cellule exécutée vingt fois de plus n'a qu'un fil, et son curseur obéit."""
     page = explorer.page
-    threads = page.evaluate(
+    page.evaluate(
         """async () => {
             const panel = window.jupyterapp.shell.currentWidget;
-            const kernel = panel.sessionContext.session.kernel;
             const cells = panel.content.widgets;
             const index = cells.findIndex(cell => cell.model.sharedModel.source.startsWith('explorer = LrExplorer'));
-            for (let k = 0; k < 3; k++) {
+            for (let k = 0; k < 20; k++) {
                 panel.content.activeCellIndex = index;
                 await window.jupyterapp.commands.execute('notebook:run-cell');
             }
-            let text = '';
-            const code = "import threading; print(sum(t.name == 'toylib-explorer' for t in threading.enumerate()))";
-            const future = kernel.requestExecute({code: code});
-            future.onIOPub = message => { text += message.content.text || ''; };
-            await future.done;
-            return text.trim();
         }"""
     )
-    assert threads == "3"  # un par explorateur de la leçon
+    count = "import threading; print(sum(t.name == 'toylib-explorer' for t in threading.enumerate()))"
+    assert ask_kernel(page, count) == "3"  # un par explorateur de la leçon
     again = page.locator(".toylib-explorer").first
     again.locator(".noUi-handle").focus()
     page.keyboard.press("ArrowRight")

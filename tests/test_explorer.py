@@ -130,7 +130,7 @@ def test_closing_closes_every_control():
     explorer = LrExplorer(epochs=1, n=20, pin=True)
     parts = [explorer, *explorer.children, *explorer.children[0].children, *explorer.children[1].children]
     explorer.close()
-    assert len(parts) == 9
+    assert len(parts) == 11
     assert [part for part in parts if part.comm is not None] == []
 
 
@@ -527,6 +527,20 @@ def test_play_pause_and_step(full):
     press(full, "Époque suivante")
     assert full._epoch.value == 1
     full.wait()
+
+
+def test_two_buttons_move_the_rate_one_step(explorer):
+    smaller, larger = explorer.children[0].children[1:3]
+    assert [smaller.description, larger.description] == ["Plus petit", "Plus grand"]
+    larger.click()
+    assert explorer.lr == 0.0126
+    smaller.click()
+    smaller.click()
+    assert explorer.lr == 0.00794
+    explorer.lr = 10
+    larger.click()
+    assert explorer.lr == 10
+    explorer.wait()
 
 
 def test_restart_brings_everything_back(full):

@@ -22,7 +22,7 @@ FIELDS: dict[str, tuple[str, Callable]] = {
     "epochs": ("Époques", str),
     "seed": ("Graine", str),
 }
-LISTED = ("optimizer", "rule", "hidden", "batch_size")  # en liste ; les autres, qui sont des grandeurs, en curseur
+NAMED = ("optimizer", "rule", "hidden", "batch_size")  # un bouton par valeur ; les autres, des grandeurs, en curseur
 
 
 def offered(field: str, value) -> list:
@@ -54,11 +54,15 @@ def label(field: str, value) -> str:
 
 
 def make_control(field: str, values: Sequence, value) -> widgets.Widget:
-    """La commande de `field` : un curseur, ou une liste, dont les textes sont en français."""
+    """La commande de `field` : un curseur, ou un bouton par valeur, dont les textes sont en français.
+
+    Pas de liste déroulante : JupyterLab y prend les flèches du clavier pour lui.
+    """
     options = [(label(field, one), one) for one in values]
-    make = widgets.Dropdown if field in LISTED else widgets.SelectionSlider
-    width = "600px" if field == "lr" else "260px"
-    return make(options=options, value=value, description=FIELDS[field][0], style=STYLE, layout={"width": width})
+    common = {"options": options, "value": value, "description": FIELDS[field][0]}
+    if field in NAMED:
+        return widgets.ToggleButtons(style={**STYLE, "button_width": "auto"}, **common)
+    return widgets.SelectionSlider(style=STYLE, layout={"width": "560px" if field == "lr" else "300px"}, **common)
 
 
 def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:

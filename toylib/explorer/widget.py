@@ -117,9 +117,10 @@ class LrExplorer(widgets.VBox):
             for field, values in offers.items()
             if len(values) > 1
         }
-        rows = [list(self._controls.values()), self._buttons(pin, restart, stop)]
+        slider, *others = self._controls.values()
+        rows = [[slider, *self._steps(), *others], self._buttons(pin, restart, stop)]
         self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
-        self._play = widgets.Play(interval=100, max=self._first.epochs)
+        self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100)
         if boundary:
             rows.append(self._player())
         if "epochs" in self._controls:
@@ -136,6 +137,18 @@ class LrExplorer(widgets.VBox):
         width, height = (f"{side}px" for side in self._frame.size)
         layout = {"width": width, "max_width": "100%", "height": height, "flex": "0 0 auto", "object_fit": "contain"}
         return widgets.Image(value=self._frame.draw(self._first, Scene(None)), layout=layout)
+
+    def _steps(self) -> list[widgets.Button]:
+        """Un cran de taux à gauche, à droite : pour un écran tactile, et pour `Notebook 7`, qui garde les flèches."""
+
+        def move(by: int) -> None:
+            place = LR_GRID.index(self.lr) + by
+            self.lr = LR_GRID[max(0, min(place, len(LR_GRID) - 1))]
+
+        return [
+            make_button("Plus petit", "", lambda: move(-1)),
+            make_button("Plus grand", "", lambda: move(1)),
+        ]
 
     def _buttons(self, pin: bool, restart: bool, stop: bool) -> list[widgets.Button]:
         """Les boutons demandés."""

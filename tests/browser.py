@@ -1,0 +1,65 @@
+"""Conduire une leçon et un explorateur dans une page : ce que les tests du navigateur partagent."""
+
+import re
+
+from toylib import Net, gendata, train
+from toylib.plotting import comma, percent
+
+CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
+
+
+def run_all(page):
+    """Exécute tout le carnet ouvert, et attend la fin."""
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(
+        f"{CODE_CELLS}.every(c => c.model.executionState === 'idle' && c.model.executionCount)", timeout=120_000
+    )
+
+
+def ask_kernel(page, code):
+    """Ce que le noyau du carnet ouvert écrit quand il exécute `code`."""
+    return page.evaluate(
+        """async code => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            let text = '';
+            const future = kernel.requestExecute({code: code});
+            future.onIOPub = message => { text += message.content.text || message.content.evalue || ''; };
+            await future.done;
+            return text.trim();
+        }""",
+        code,
+    )
+
+
+def first_explorer(page):
+    """Le premier explorateur de la page, une fois son image affichée."""
+    made = page.locator(".toylib-explorer").first
+    made.scroll_into_view_if_needed()
+    made.locator("img").evaluate("image => image.decode()")
+    return made
+
+
+def status(explorer):
+    """La ligne d'état, sans la durée."""
+    return explorer.locator(".toylib-status").inner_text().rpartition(" · ")[0].replace("\xa0", " ")
+
+
+def expected(lr, n=500, epochs=100):
+    """Ce que la ligne d'état doit dire, d'après `train`."""
+    f, y2 = gendata(n, seed=0)
+    history = train(Net(2, seed=0), f, y2, epochs, lr, seed=0)
+    score = f"perte {comma(history.loss[-1], 2)} · exactitude {percent(history.accuracy[-1])}"
+    return f"lr {comma(lr)} · {score}".replace("\xa0", " ")
+
+
+def wait_for(explorer, lr):
+    """Attend que la ligne d'état soit celle du taux `lr`, entraînement achevé."""
+    done = re.compile(rf"^lr {comma(lr)}\s.*(ms|déjà calculé)$", re.DOTALL)
+    explorer.locator(".toylib-status", has_text=done).wait_for(timeout=60_000)
+
+
+def picture(explorer):
+    """Les octets de l'image affichée."""
+    return explorer.locator("img").evaluate(
+        "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join()"
+    )

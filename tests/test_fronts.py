@@ -1,0 +1,185 @@
+"""L'explorateur est le même partout : JupyterLab avec et sans sous-noyaux, Notebook 7, Voilà ; et il survit."""
+
+import nbformat
+import pytest
+from browser import ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
+from conftest import run_lab
+
+from toylib.explorer import LR_GRID
+from toylib.plotting import comma
+
+NAME = "explorateur.ipynb"
+TWIN = "jumeau.ipynb"  # le même, pour un autre noyau
+CELL = """
+from toylib.explorer import LrExplorer
+explorer = LrExplorer(lr=0.01, n=200, epochs=60, rule=["sum", "xor"], views=("curves", "boundary", "u"))
+explorer
+"""
+SUBSHELLS = "@jupyterlab/apputils-extension:kernels-settings"
+
+
+def lay_notebook(folder):
+    """Un dossier de travail, avec un carnet d'une cellule qui montre un explorateur."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.strip(), id="explorateur")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    (folder / "travail").mkdir()
+    for name in (NAME, TWIN):
+        nbformat.write(notebook, folder / "travail" / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    yield from run_lab(lay_notebook(tmp_path_factory.mktemp("livré")), {})
+
+
+@pytest.fixture(scope="module")
+def disabled(tmp_path_factory):
+    settings = {SUBSHELLS: {"commsOverSubshells": "disabled"}}
+    yield from run_lab(lay_notebook(tmp_path_factory.mktemp("sans")), settings)
+
+
+@pytest.fixture
+def pages(chromium):
+    """De quoi ouvrir des pages, fermées à la fin."""
+    opened = []
+
+    def open_page(address):
+        page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
+        page.set_default_timeout(90_000)
+        opened.append(page)
+        page.goto(address)
+        return page
+
+    yield open_page
+    for page in opened:
+        page.close()
+
+
+def open_lab(pages, server):
+    """Le carnet ouvert dans JupyterLab, et exécuté."""
+    page = pages(f"{server}lab/tree/{NAME}?token=essai&reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    run_all(page)
+    return page
+
+
+def open_notebook7(pages, server):
+    """Le carnet dans Notebook 7 ; Maj + Entrée l'exécute."""
+    page = pages(f"{server}notebooks/{TWIN}?token=essai")
+    page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+    page.locator(".jp-NotebookKernelStatus, .jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for()
+    page.keyboard.press("Shift+Enter")
+    return page
+
+
+def open_voila(pages, server):
+    """Le carnet rendu par Voilà, qui l'exécute et n'en montre que les sorties."""
+    return pages(f"{server}voila/render/{NAME}?token=essai")
+
+
+def with_arrows(page, explorer):
+    """Trois crans de taux, l'optimiseur, puis quarante époques en arrière, aux flèches."""
+    explorer.locator(".noUi-handle").first.focus()
+    yield [page.keyboard.press("ArrowRight") for _ in range(3)]
+    yield explorer.get_by_role("button", name="SGD", exact=True).press("Space")
+    explorer.locator(".noUi-handle").last.focus()
+    yield [page.keyboard.press("ArrowLeft") for _ in range(40)]
+
+
+def with_buttons(page, explorer):
+    """Les mêmes, à la touche Entrée sur les boutons : Notebook 7 garde les flèches pour ses cellules."""
+    larger = explorer.get_by_role("button", name="Plus grand")
+    yield [larger.press("Enter") for _ in range(3)]
+    yield explorer.get_by_role("button", name="SGD", exact=True).press("Enter")
+    explorer.get_by_role("button", name="Lire").press("Enter")
+    page.wait_for_timeout(2500)
+    yield explorer.get_by_role("button", name="Pause").press("Enter")
+
+
+@pytest.mark.parametrize(
+    ("server", "open_page", "keys"),
+    [
+        ("shipped", open_lab, with_arrows),
+        ("disabled", open_lab, with_arrows),
+        ("shipped", open_notebook7, with_buttons),
+        ("shipped", open_voila, with_arrows),
+    ],
+    ids=["JupyterLab", "JupyterLab sans sous-noyaux", "Notebook 7", "Voilà"],
+)
+def test_the_same_explorer_everywhere_driven_by_keyboard(request, pages, server, open_page, keys):
+    page = open_page(pages, request.getfixturevalue(server))
+    explorer = first_explorer(page)
+    wait_for(explorer, 0.01)
+    assert status(explorer) == expected(0.01, 200, 60)
+    before, moves = picture(explorer), keys(page, explorer)
+    next(moves)
+    last = LR_GRID[LR_GRID.index(0.01) + 3]
+    wait_for(explorer, last)
+    assert status(explorer) == expected(last, 200, 60)
+    assert picture(explorer) != before
+    next(moves)
+    explorer.get_by_text(f"lr {comma(last)}, SGD").first.wait_for()
+    wait_for(explorer, last)
+    page.wait_for_timeout(1500)  # le repos, et la courbe en U
+    steady, epoch = picture(explorer), explorer.locator(".noUi-handle").last
+    assert float(epoch.get_attribute("aria-valuenow")) == 60
+    next(moves)
+    assert float(epoch.get_attribute("aria-valuenow")) < 60
+    for _ in range(100):
+        if picture(explorer) != steady:
+            break
+        page.wait_for_timeout(100)
+    assert picture(explorer) != steady
+
+
+# --- Survivre, dans JupyterLab -----------------------------------------------------------------
+
+
+def press_right(page, explorer, start):
+    """Un cran à droite, dont la ligne d'état rend compte."""
+    explorer.locator(".noUi-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+    wait_for(explorer, LR_GRID[LR_GRID.index(start) + 1])
+
+
+def test_it_survives_an_interrupted_kernel(pages, shipped):
+    page = open_lab(pages, shipped)
+    explorer = first_explorer(page)
+    wait_for(explorer, 0.01)
+    ask_kernel(page, "slow = LrExplorer(epochs=1_000_000)")  # un entraînement qui dure
+    page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.wait_for_timeout(500)
+    press_right(page, explorer, 0.01)
+    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
+    assert ask_kernel(page, "slow.close(); print('vivant')") == "vivant"
+
+
+def test_it_survives_a_reload_and_a_second_tab(pages, shipped):
+    page = open_lab(pages, shipped)
+    explorer = first_explorer(page)
+    press_right(page, explorer, 0.01)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1000)
+    page.reload()
+    page.wait_for_selector(".toylib-explorer img")
+    again = first_explorer(page)
+    press_right(page, again, LR_GRID[31])
+    other = pages(f"{shipped}lab/workspaces/deux/tree/{NAME}?token=essai")
+    other.wait_for_selector(".toylib-explorer img")
+    twin = first_explorer(other)
+    press_right(other, twin, LR_GRID[32])
+    wait_for(again, LR_GRID[33])  # le premier onglet suit
+
+
+def test_it_survives_its_notebook_closed_and_opened(pages, shipped):
+    page = open_lab(pages, shipped)
+    press_right(page, first_explorer(page), 0.01)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1000)
+    page.evaluate("window.jupyterapp.shell.currentWidget.close()")
+    page.wait_for_selector(".toylib-explorer", state="detached")
+    page.evaluate(f"window.jupyterapp.commands.execute('docmanager:open', {{path: '{NAME}'}})")
+    page.wait_for_selector(".toylib-explorer img")
+    press_right(page, first_explorer(page), LR_GRID[31])
