@@ -277,7 +277,9 @@ def test_a_run_is_kept_and_recalled():
 def test_filling_trains_every_missing_rate_as_alone():
     runs = Runs(valid=50, weights=True)
     alone = last(Runs(valid=50, weights=True), CONFIG._replace(lr=0.01))
-    assert np.isnan(runs.finals(CONFIG)).all()
+    assert not runs.fill(CONFIG, lambda: False)  # rien n'est fait d'avance pour ce qui n'a pas été demandé
+    last(runs, CONFIG)
+    assert np.isnan(runs.finals(CONFIG)).sum() == 60
     assert runs.fill(CONFIG, lambda: False)
     assert np.isfinite(runs.finals(CONFIG)).all()
     kept = runs.recall(CONFIG._replace(lr=0.01))
@@ -287,10 +289,18 @@ def test_filling_trains_every_missing_rate_as_alone():
 
 
 def test_filling_stops_when_stale_and_keeps_nothing():
-    runs = Runs()
+    runs, forgetful = Runs(), Runs(cache=False)
+    last(runs, CONFIG), last(forgetful, CONFIG)
     assert not runs.fill(CONFIG, lambda: True)
-    assert np.isnan(runs.finals(CONFIG)).all()
-    assert not Runs(cache=False).fill(CONFIG, lambda: False)
+    assert not forgetful.fill(CONFIG, lambda: False)
+    assert np.isnan(runs.finals(CONFIG)).sum() == 60
+
+
+def test_filling_gives_up_when_all_cannot_be_kept(monkeypatch):
+    monkeypatch.setattr(runs_module, "CACHE", 2000)
+    runs = Runs()
+    last(runs, CONFIG)
+    assert not runs.fill(CONFIG, lambda: False)
 
 
 def test_the_cache_is_bounded(monkeypatch):
@@ -580,6 +590,18 @@ def test_a_long_training_is_painted_on_the_way(monkeypatch):
     assert all("sur 400" in text for text in seen[:-1])
     assert "sur 400" not in seen[-1]
     assert explorer._run.reached == 400
+
+
+def test_a_held_key_still_moves_the_picture(monkeypatch):
+    """Chaque cran dépasse le précédent avant qu'il soit fini ; des images passent quand même."""
+    explorer, seen = LrExplorer(epochs=2000, n=500, cache=False), []
+    explorer._image.observe(lambda change: seen.append(1), names="value")
+    for k in range(20):
+        explorer.lr = LR_GRID[10 + k]
+        time.sleep(0.05)
+    held = len(seen)
+    explorer.close()
+    assert held > 5
 
 
 def test_the_challenge_lights_up_when_met(full):

@@ -86,8 +86,11 @@ class Runs:
 
     def fill(self, config: Config, stale: Callable[[], bool]) -> bool:
         """Entraîne à tous les taux de `LR_GRID` qui manquent, ensemble ; rend vrai si cela change quelque chose."""
+        known = self._kept.get(config)
+        if known is None or known.size() * len(LR_GRID) > CACHE:  # les premiers seraient oubliés avant les derniers
+            return False
         missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in self._kept]
-        if not self._cache or not missing:
+        if not missing:
             return False
         for part in self._sweep(config, missing):  # noqa: B007 (le dernier sert plus bas)
             if stale():

@@ -19,7 +19,8 @@ from toylib.network import Net
 from toylib.plotting import STYLES, comma, percent
 from toylib.training import History
 
-FIRST, NEXT = 0.04, 0.05  # secondes avant une première image incomplète, puis entre deux
+FIRST, NEXT = 0.08, 0.05  # secondes avant une première image incomplète, puis entre deux
+LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
 
 
 class Request(NamedTuple):
@@ -101,7 +102,7 @@ class LrExplorer(widgets.VBox):
         self._run: Run | None = None
         self._ghost: Run | None = None
         self._pins: tuple[Run, ...] = ()
-        self._submitting = threading.Lock()
+        self._submitting, self._painted = threading.Lock(), 0.0
         super().__init__(self._build(choices, "boundary" in views, pin, restart, stop))
         self.add_class("toylib-explorer")
         self._worker = LatestWorker(self._work, self._rest)
@@ -301,6 +302,7 @@ class LrExplorer(widgets.VBox):
         due = time.perf_counter() + FIRST
         for run in self._runs.train(request.config):
             if stale():
+                self._paint(run, request, stale)
                 return None
             if time.perf_counter() > due and run.reached < request.config.epochs:
                 self._paint(run, request, stale)
@@ -308,13 +310,20 @@ class LrExplorer(widgets.VBox):
         return run
 
     def _paint(self, run: Run, request: Request, stale: Callable[[], bool]) -> None:
-        """Dessine `run`, la courbe précédente et les épinglées, puis les montre si rien n'a changé."""
+        """Dessine `run`, la courbe précédente et les épinglées, puis les montre.
+
+        Une demande dépassée n'est montrée que si rien ne l'a été depuis `LATE` secondes : sous une touche
+        tenue, où chaque cran dépasse le précédent, l'image bouge quand même.
+        """
+        if stale() and time.perf_counter() - self._painted < LATE:
+            return
         same = self._run is None or self._run.config == run.config
         ghost = self._ghost if same else self._run
         scene = Scene(run, ghost, request.pins, self._runs.finals(run.config), request.epoch)
         png = self._frame.draw(run.config, scene)
-        if stale():
+        if stale() and time.perf_counter() - self._painted < LATE:
             return
+        self._painted = time.perf_counter()
         self._image.value = png
         self._text.value = self._legend_html(scene) + self._status_html(_status(run)) + self._challenge_html(run)
         if run.reached == run.config.epochs:
