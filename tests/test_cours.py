@@ -197,7 +197,8 @@ def test_the_lab_opens_with_its_token_on_another_port_when_8888_is_taken(tmp_pat
         except OSError:
             pass  # déjà pris : c'est ce que l'on veut
         code = (
-            "import cours, pathlib, sys\n"
+            "import cours, pathlib, signal, sys\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # une tâche de fond l'ignore
             "cours.VENV, cours.PYTHON = pathlib.Path(sys.argv[1]) / 'venv é', sys.executable\n"
             "cours.VENV.mkdir(); cours.lay_lessons(); sys.exit(cours.open_lab())"
         )
