@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from toylib._checks import check_choice
 from toylib.network import Net
@@ -116,7 +116,6 @@ def format_axes(ax: Axes, metric: str) -> None:
     if metric == "loss":
         low, high = LOSS_RANGE
         ax.set(yscale="log", ylim=(low / 1.1, high * 1.1))
-        ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     else:
         ax.set_ylim(0, 1.02)
     put_ticks(ax.xaxis)
@@ -136,6 +135,7 @@ def put_ticks(axis: Axis, *values: float, name: Callable[[float], str] = _number
     if values:
         axis.set_ticks(values)
     axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = None, label: str | None = None) -> Axes:
@@ -199,7 +199,6 @@ def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: d
     ax.set(xscale="log", xlim=(lrs[0] / 1.02, lrs[-1] * 1.02), xlabel="Taux d'apprentissage")
     ax.set_ylabel(f"{_LABELS[metric]}, à la fin")
     put_ticks(ax.xaxis)
-    ax.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
 
 
 def _draw_zones(ax: Axes, sweep: Sweep) -> None:
@@ -243,7 +242,6 @@ def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -
     format_axes(ax, metric)
     bar = ax.figure.colorbar(colors, ax=ax, label="Taux d'apprentissage")
     put_ticks(bar.ax.yaxis)
-    bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     return ax
 
 

@@ -346,13 +346,13 @@ def _iter_curves(task: _Task, copies: Sequence[tuple[Net, float]]) -> Iterator[l
     update = UPDATES[task.optimizer](net.weights, net.weights.new_tensor(lrs).unsqueeze(1))
     width = max(W.shape[0] * W.shape[1] for W, _ in net.layers)
     threads = 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
-    parts = []
+    curves = None
     for logits, weights in _on_threads(threads, _train(net, update, task)):
         new = [curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels)]
         if task.weights:
             new.append(torch.stack(weights, dim=1).numpy())
-        parts = [[np.concatenate(pair, axis=1) for pair in zip(*parts, new)]]
-        yield parts[0]
+        curves = new if curves is None else [np.concatenate(pair, axis=1) for pair in zip(curves, new)]
+        yield curves
 
 
 @torch.inference_mode()

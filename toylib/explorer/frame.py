@@ -14,7 +14,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
 from toylib.explorer.runs import LR_GRID, Config, Run
@@ -124,7 +123,6 @@ class UCurve:
         format_axes(ax, "loss")
         ax.set(xscale="log", xlim=(LR_GRID[0], LR_GRID[-1]), xlabel="Taux d'apprentissage", ylabel="Perte à la fin")
         put_ticks(ax.xaxis, 1e-4, 1e-2, 1)
-        ax.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
         self._curve, self._mark = (
             ax.plot([], [], animated=True, linewidth=2, **style, **dots)[0]
             for style, dots in ((STYLES[0], {"marker": ".", "markersize": 5}), (STYLES[1], {}))

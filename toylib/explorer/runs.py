@@ -85,7 +85,10 @@ class Runs:
         self._keep(run)
 
     def fill(self, config: Config, stale: Callable[[], bool]) -> bool:
-        """Entraîne à tous les taux de `LR_GRID` qui manquent, ensemble ; rend vrai si cela change quelque chose."""
+        """Entraîne ensemble à tous les taux de `LR_GRID` qui manquent, si tous tiennent dans `CACHE`.
+
+        Rend : vrai si des entraînements s'ajoutent à ceux que l'on retient.
+        """
         known = self._kept.get(config)
         if known is None or known.size() * len(LR_GRID) > CACHE:  # les premiers seraient oubliés avant les derniers
             return False
@@ -108,8 +111,8 @@ class Runs:
     def finals(self, config: Config) -> np.ndarray:
         """La perte finale à chaque taux de `LR_GRID`, (61,) ; NaN là où elle n'est pas encore connue."""
         runs = [self._kept.get(config._replace(lr=lr)) for lr in LR_GRID]
-        ends = [None if run is None else run.history.loss[-1] for run in runs]
-        return np.array([np.nan if end is None else min(np.nan_to_num(end, nan=np.inf), 1e30) for end in ends])
+        # fmin ne garde pas NaN : une perte qui n'en est plus une reste en haut de la courbe.
+        return np.array([np.nan if run is None else np.fmin(run.history.loss[-1], 1e30) for run in runs])
 
     def _sweep(self, config: Config, lrs: Sequence[float]) -> Iterator[Sweep]:
         """Le balayage de `lrs` ; la validation a une autre graine que l'entraînement."""

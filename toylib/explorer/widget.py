@@ -122,19 +122,19 @@ class LrExplorer(widgets.VBox):
         rows = [[slider, *self._steps(), *others], self._buttons(pin, restart, stop)]
         self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
         self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100)
+        self._unshown = [self._epoch, self._play]  # à fermer, bien qu'aucune boîte ne les contienne toujours
         if boundary:
             rows.append(self._player())
         if "epochs" in self._controls:
             self._controls["epochs"].observe(self._follow, names="value")
         for control in (*self._controls.values(), self._epoch):
             control.observe(self._submit, names="value")
-        self._image = self._picture()
-        self._text = widgets.HTML(self._status_html("entraînement…"))
-        wrap = {"flex_flow": "row wrap"}
-        return [*(widgets.HBox(row, layout=wrap) for row in rows if row), self._image, self._text]
+        self._image, self._text = self._picture(), widgets.HTML(self._status_html("entraînement…"))
+        boxes = (widgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows if row)
+        return [*boxes, self._image, self._text]
 
     def _picture(self) -> widgets.Image:
-        """L'image, à sa taille : elle ne s'étire pas avec la fenêtre."""
+        """L'image : dans une fenêtre étroite elle rétrécit, et rien d'autre ne bouge."""
         width, height = (f"{side}px" for side in self._frame.size)
         layout = {"width": width, "max_width": "100%", "height": height, "flex": "0 0 auto", "object_fit": "contain"}
         return widgets.Image(value=self._frame.draw(self._first, Scene(None)), layout=layout)
@@ -163,7 +163,7 @@ class LrExplorer(widgets.VBox):
 
     def _player(self) -> list[widgets.Widget]:
         """Le curseur d'époque de la frontière, et de quoi le faire avancer : lecture, pause, pas à pas."""
-        self._link = widgets.jslink((self._play, "value"), (self._epoch, "value"))
+        self._unshown.append(widgets.jslink((self._play, "value"), (self._epoch, "value")))
         play = make_button("Lire", "play", self._toggle_play)
         self._play.observe(lambda change: _name_play(play, change["new"]), names="playing")
         return [self._epoch, play, make_button("Époque suivante", "step-forward", self._step)]
@@ -315,19 +315,24 @@ class LrExplorer(widgets.VBox):
         Une demande dépassée n'est montrée que si rien ne l'a été depuis `LATE` secondes : sous une touche
         tenue, où chaque cran dépasse le précédent, l'image bouge quand même.
         """
-        if stale() and time.perf_counter() - self._painted < LATE:
+        if self._outdated(stale):
             return
         same = self._run is None or self._run.config == run.config
         ghost = self._ghost if same else self._run
-        scene = Scene(run, ghost, request.pins, self._runs.finals(run.config), request.epoch)
+        finals = self._runs.finals(run.config) if self._shows_u else None
+        scene = Scene(run, ghost, request.pins, finals, request.epoch)
         png = self._frame.draw(run.config, scene)
-        if stale() and time.perf_counter() - self._painted < LATE:
+        if self._outdated(stale):
             return
         self._painted = time.perf_counter()
         self._image.value = png
         self._text.value = self._legend_html(scene) + self._status_html(_status(run)) + self._challenge_html(run)
         if run.reached == run.config.epochs:
             self._run, self._ghost = run, ghost
+
+    def _outdated(self, stale: Callable[[], bool]) -> bool:
+        """Vrai si une demande plus récente attend et qu'une image vient d'être montrée."""
+        return stale() and time.perf_counter() - self._painted < LATE
 
     def _legend_html(self, scene: Scene) -> str:
         """Le nom de chaque courbe, avec un échantillon de son trait."""
@@ -389,7 +394,7 @@ class LrExplorer(widgets.VBox):
         """Ferme l'explorateur, ses commandes et son fil de travail."""
         if hasattr(self, "_worker"):
             self._worker.close()
-            for part in (self._epoch, self._play, getattr(self, "_link", self._play)):
+            for part in self._unshown:
                 part.close()
         _close_children(self)
         super().close()

@@ -90,11 +90,12 @@ def range_test(
     scores = iter_train(
         deepcopy(model), data, target, len(lrs), lrs[0], optimizer=keep, batch_size=batch_size, seed=seed
     )
-    loss = [next(scores).loss]
+    next(scores)  # le réseau initial
+    loss = []
     for lr in lrs:
         made[0].param_groups[0]["lr"] = lr
         loss.append(next(scores).loss)
-    return RangeTest(np.array(lrs), np.array(loss[1:]))
+    return RangeTest(np.array(lrs), np.array(loss))
 
 
 def plot_range_test(test: RangeTest, ax: Axes | None = None) -> Axes:
