@@ -1,11 +1,38 @@
-"""Conduire une leçon et un explorateur dans une page : ce que les tests du navigateur partagent."""
+"""Conduire une leçon et un explorateur dans une page : ce que les tests du navigateur et les mesures partagent."""
 
+import os
 import re
+import shutil
+from pathlib import Path
 
 from toylib import Net, gendata, train
 from toylib.plotting import comma, percent
 
 CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def find_chromium(playwright):
+    """Le programme d'un Chromium : celui de CHROMIUM, de Playwright, ou du système ; None s'il n'y en a pas."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = (os.environ.get("CHROMIUM"), playwright.chromium.executable_path, *map(shutil.which, names))
+    return next((path for path in found if path and Path(path).exists()), None)
+
+
+def open_notebook(page, address):
+    """Ouvre le carnet d'adresse `address` dans JupyterLab, sans les onglets d'avant, et attend son noyau."""
+    page.goto(f"{address}?token=essai&reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
 
 
 def run_all(page):

@@ -10,21 +10,12 @@ from typing import NoReturn
 
 import pytest
 import torch
+from browser import CHROMIUM_FLAGS, find_chromium, open_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
 torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêner
 os.environ["TQDM_DISABLE"] = "1"  # ni dans une sortie comparée, ni dans les carnets que nbval rejoue
-
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def unavailable(advice: str) -> NoReturn:
@@ -47,9 +38,7 @@ def chromium():
     except ImportError:
         unavailable("Pas de Playwright : « python3 cours.py tests » l'installe.")
     with sync_playwright() as playwright:
-        names = ("chromium", "chromium-browser", "google-chrome")
-        found = (os.environ.get("CHROMIUM"), playwright.chromium.executable_path, *map(shutil.which, names))
-        path = next((path for path in found if path and Path(path).exists()), None)
+        path = find_chromium(playwright)
         if path is None:
             unavailable("Pas de navigateur : apt install chromium, playwright install chromium, ou CHROMIUM=chemin.")
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
@@ -93,11 +82,7 @@ def open_lesson(lab, chromium):
         page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
         page.set_default_timeout(90_000)
         pages.append(page)
-        page.goto(f"{lab}lab/tree/{name}?token=essai&reset")  # sans les onglets du test précédent
-        page.wait_for_selector(".jp-Notebook .jp-Cell")
-        page.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
+        open_notebook(page, f"{lab}lab/tree/{name}")
         return page
 
     yield open_page

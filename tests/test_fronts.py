@@ -2,7 +2,7 @@
 
 import nbformat
 import pytest
-from browser import ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
+from browser import ask_kernel, expected, first_explorer, open_notebook, picture, run_all, status, wait_for
 from conftest import run_lab
 
 from toylib.explorer import LR_GRID
@@ -44,11 +44,12 @@ def pages(chromium):
     """De quoi ouvrir des pages, fermées à la fin."""
     opened = []
 
-    def open_page(address):
+    def open_page(address=None):
         page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
         page.set_default_timeout(90_000)
         opened.append(page)
-        page.goto(address)
+        if address is not None:
+            page.goto(address)
         return page
 
     yield open_page
@@ -58,9 +59,8 @@ def pages(chromium):
 
 def open_lab(pages, server):
     """Le carnet ouvert dans JupyterLab, et exécuté."""
-    page = pages(f"{server}lab/tree/{NAME}?token=essai&reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page = pages()
+    open_notebook(page, f"{server}lab/tree/{NAME}")
     run_all(page)
     return page
 

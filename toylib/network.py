@@ -75,10 +75,10 @@ def random_generator(seed: int | None) -> torch.Generator:
 
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
-    layer = nn.utils.skip_init(nn.Linear, nins, nout)
+    layer = nn.Linear(nins, nout, device="meta")  # sans poids : le tirage par défaut avancerait le générateur global
     bound = nins**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    layer.weight = nn.Parameter(torch.empty(nout, nins).uniform_(-bound, bound, generator=generator))
+    layer.bias = nn.Parameter(torch.empty(nout).uniform_(-bound, bound, generator=generator))
     return layer
 
 

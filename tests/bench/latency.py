@@ -7,7 +7,6 @@ réentraîne le même réseau. Le tableau donne la médiane et le 95e centile, e
 répétition d'une touche tenue 30 fois par seconde ; puis la mémoire du noyau, en Mo.
 """
 
-import os
 import shutil
 import statistics
 import sys
@@ -20,8 +19,8 @@ from playwright.sync_api import sync_playwright
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
-from browser import ask_kernel, run_all  # noqa: E402
-from conftest import CHROMIUM_FLAGS, run_lab  # noqa: E402
+from browser import CHROMIUM_FLAGS, ask_kernel, find_chromium, open_notebook, run_all  # noqa: E402
+from conftest import run_lab  # noqa: E402
 
 PRESSES = int(sys.argv[1]) if len(sys.argv) > 1 else 100
 MEMORY = "import psutil; print(round(psutil.Process().memory_info().rss / 1e6))"
@@ -70,13 +69,21 @@ WATCH = """() => {
     new MutationObserver(look).observe(root, {subtree: true, childList: true, attributes: true});
     document.addEventListener('keydown', () => { window.pressed = performance.now(); }, true);
 }"""
+# Attend que plus rien ne se peigne depuis `quiet` ms, sans rien demander à chaque trame : le navigateur qui
+# mesure ne doit pas prendre le processeur de ce qu'il mesure.
+SETTLED = """quiet => new Promise(resolve => {
+    const last = () => window.painted[window.painted.length - 1];
+    const check = () => {
+        const left = last() === undefined ? quiet : last() + quiet - performance.now();
+        if (left <= 0) resolve(last() - window.pressed); else setTimeout(check, left);
+    };
+    check();
+})"""
 QUIET = 0.25  # secondes sans image : la précédente est la dernière
 
 
 def open_demo(page, server, name):
-    page.goto(f"{server}lab/tree/{name}?token=essai&reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    open_notebook(page, f"{server}lab/tree/{name}")
     ask_kernel(page, IMPORTS)
     before = int(ask_kernel(page, MEMORY))
     run_all(page)
@@ -94,11 +101,7 @@ def latencies(page):
     for k in range(PRESSES):
         page.evaluate("window.painted = []")
         page.keyboard.press("ArrowRight" if (k // 15) % 2 == 0 else "ArrowLeft")
-        page.wait_for_function("window.painted.length > 0", polling="raf")
-        page.wait_for_function(
-            f"performance.now() - window.painted[window.painted.length - 1] > {1000 * QUIET}", polling="raf"
-        )
-        found.append(page.evaluate("window.painted[window.painted.length - 1] - window.pressed"))
+        found.append(page.evaluate(SETTLED, 1000 * QUIET))
     return found
 
 
@@ -155,10 +158,9 @@ def main():
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip())])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(notebook, folder / "travail" / f"{k}.ipynb")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     server = run_lab(folder, {})
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=CHROMIUM_FLAGS)
         try:
             show(measure(browser, next(server)))
         finally:
