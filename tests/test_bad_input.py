@@ -21,6 +21,7 @@ from toylib import (
     train,
 )
 from toylib.explorer import LrExplorer
+from toylib.lessons.curvature import max_curvature
 from toylib.lessons.range_test import plot_range_test, range_test
 from toylib.plotting import plot_data
 
@@ -133,6 +134,17 @@ CASES = [
     (lambda: _sweep(seed=-1), ValueError, "seed", "-1"),
     (lambda: _sweep(valid=F), TypeError, "valid", "couple"),
     (lambda: _sweep(valid=(F, Y2[:3])), ValueError, "valid[1]", "20 lignes"),
+    (lambda: _sweep(loss="mse"), ValueError, "loss", "cross_entropy, squared"),
+    (lambda: _sweep(schedule="x"), ValueError, "schedule", "constant, warmup"),
+    (lambda: _sweep(schedule=lambda step: -1), ValueError, "schedule(0)", "-1"),
+    (lambda: _sweep(schedule=lambda step: None), TypeError, "schedule(0)", "None"),
+    (lambda: _train(schedule=0.5), ValueError, "schedule", "0.5"),
+    (lambda: _train(schedule=lambda step: 1 / step if step else float("nan")), ValueError, "schedule(0)", "nan"),
+    (lambda: sweep(Net(2), F, Y2, 1, [(0.1, 0.2)]), ValueError, "lrs[0]", "soit 3"),
+    (lambda: sweep(Net(2), F, Y2, 1, [(0.1, 0.2, -1)]), ValueError, "lrs[0][2]", "-1"),
+    (lambda: sweep(Net(2), F, Y2, 1, [(0.1, 0.2, 0.3), 0.1]), TypeError, "lrs[1]", "0.1"),
+    (lambda: max_curvature(None, F, Y2), TypeError, "model", "NoneType"),
+    (lambda: max_curvature(Net(2), F, Y2, loss="x"), ValueError, "loss", "cross_entropy, squared"),
     (lambda: _sweep("réseau"), TypeError, "model", "'réseau'"),
     (lambda: _sweep([Net(2), None]), TypeError, "model", "None"),
     (lambda: _sweep([Net(2), Net(2, hidden=(3,))]), ValueError, "model", "même architecture"),

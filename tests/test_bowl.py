@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from toylib import Net, gendata, train
-from toylib.lessons.bowl import descend, distances, max_curvature, plot_bowl, plot_distance, race, steps_to
+from toylib.lessons.bowl import descend, distances, plot_bowl, plot_distance, race, steps_to
 
 matplotlib.use("agg")
 
@@ -132,31 +131,6 @@ def test_race_gives_the_share_of_the_limit_the_inertia_and_the_steps():
     assert race(0.05, 1.5) == pytest.approx([1, 1.5, math.inf])
 
 
-# --- La courbure d'un vrai réseau (loi 8) --------------------------------------------------------
-
-
-def test_max_curvature_of_logistic_regression_is_that_of_the_closed_form():
-    """Sans couche cachée, la hessienne est moyenne(p (1 − p) x xᵀ) ⊗ [[1, −1], [−1, 1]], x complété par 1."""
-    f, y2 = gendata(80, seed=0)
-    model = Net(2, hidden=(), seed=0).double()
-    x = torch.tensor(f, dtype=torch.float64)
-    p = model(x).softmax(dim=1)[:, 1].detach().numpy()
-    full = np.hstack([x.numpy(), np.ones((80, 1))])
-    expected = 2 * np.linalg.eigvalsh((full.T * (p * (1 - p))) @ full / 80)[-1]
-    before = [weight.clone() for weight in model.parameters()]
-    assert max_curvature(model, f, y2) == pytest.approx(expected, rel=1e-10)
-    assert all((old == new).all() for old, new in zip(before, model.parameters()))
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("rule", ["sum", "xor", "band"])
-def test_descent_at_a_fifth_of_the_limit_never_raises_the_loss_of_a_network(rule, seed):
-    f, y2 = gendata(500, rule=rule, seed=seed)
-    model = Net(2, seed=seed).double()
-    lr = 0.2 * 2 / max_curvature(model, f, y2)
-    assert (np.diff(train(model, f, y2, 100, lr, optimizer="sgd", seed=0).loss) <= 0).all()
-
-
 # --- Les figures --------------------------------------------------------------------------------
 
 
@@ -216,7 +190,6 @@ def test_distances_are_drawn_on_the_same_axes_whatever_they_are():
         (lambda: plot_bowl(descend(0.1, (1, 2, 3), start=(1, 1, 1))), ValueError, "trajectory", "(101, 3)"),
         (lambda: plot_bowl(descend(0.1), (1, 2, 3)), ValueError, "trajectory", "3 courbure"),
         (lambda: race(0.1, -0.5), ValueError, "beta", "-0.5"),
-        (lambda: max_curvature(Net(2), [[0, 0]], [2]), ValueError, "target", "2"),
     ],
 )
 def test_bad_input_is_named_in_french(call, error, name, got):

@@ -13,7 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([ROOT / "cours.py", *(ROOT / "toylib").rglob("*.py")])
 LOOPS = {"train", "iter_train"}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
-ORDER = ["_checks", "data", "network", "training", "sweep", "plotting", "experiment", "explorer", "lessons"]
+ORDER = [
+    "_checks",
+    "data",
+    "network",
+    "schedules",
+    "training",
+    "sweep",
+    "plotting",
+    "experiment",
+    "explorer",
+    "lessons",
+]
 
 
 def functions(path):

@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from toylib import Net, Sweep, gendata, iter_sweep, sweep, train
-from toylib.sweep import UPDATES, Copies, median
+from toylib.schedules import SCHEDULES
+from toylib.sweep import LOSSES, UPDATES, Copies, median
 from toylib.training import OPTIMIZERS
 
 MODULE = sys.modules["toylib.sweep"]  # `toylib.sweep` est la fonction
@@ -24,12 +25,20 @@ NETS = {
 LRS = {"sgd": (0.003, 0.03, 0.3), "momentum": (0.003, 0.03, 0.3), "adam": (0.001, 0.01, 0.1)}
 
 
-def closed_form(model, x, labels):
-    """Le gradient de `Copies`, pour une copie : (D,)."""
+def squared(z, labels):
+    """La perte quadratique, moyenne sur les échantillons, écrite par PyTorch."""
+    return mse_loss(z, one_hot(labels, z.shape[1]).to(z.dtype)) * z.shape[1] / 2
+
+
+WITNESSES = {"cross_entropy": cross_entropy, "squared": squared}
+
+
+def closed_form(models, x, labels, loss="cross_entropy"):
+    """Le gradient de `Copies` : (K, D)."""
     with torch.inference_mode():
-        net = Copies([model])
-        y = one_hot(labels, model.nout).T.to(x.dtype)
-        return net.backward(net.forward(x.T.contiguous()), y)[0]
+        net = Copies(models)
+        y = one_hot(labels, models[0].nout).T.to(x.dtype)
+        return net.backward(LOSSES[loss].slope(net.forward(x.T.contiguous()), y).div_(len(x)))
 
 
 def problem(model, n=40):
@@ -40,25 +49,27 @@ def problem(model, n=40):
 # --- Loi 4 : le gradient -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", NETS)
-def test_gradient_equals_autograd(name):
+def test_gradient_equals_autograd(name, loss):
     model, (x, labels) = NETS[name], problem(NETS[name])
-    expected = torch.autograd.grad(cross_entropy(model(x), labels), list(model.parameters()))
+    expected = torch.autograd.grad(WITNESSES[loss](model(x), labels), list(model.parameters()))
     flat = torch.cat([part.flatten() for part in expected])
-    assert (closed_form(model, x, labels) - flat).abs().max() < 1e-10
+    assert (closed_form([model], x, labels, loss)[0] - flat).abs().max() < 1e-10
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", NETS)
-def test_gradient_equals_central_differences(name):
+def test_gradient_equals_central_differences(name, loss):
     model, (x, labels) = copy.deepcopy(NETS[name]), problem(NETS[name])
-    gradient, slopes, step = closed_form(model, x, labels), [], 1e-5
+    gradient, slopes, step = closed_form([model], x, labels, loss)[0], [], 1e-5
     with torch.no_grad():
         for weight in (part.view(-1) for part in model.parameters()):
             for i, value in enumerate(weight.tolist()):
                 losses = []
                 for moved in (value + step, value - step):
                     weight[i] = moved
-                    losses.append(cross_entropy(model(x), labels).item())
+                    losses.append(WITNESSES[loss](model(x), labels).item())
                 weight[i] = value
                 slopes.append((losses[0] - losses[1]) / (2 * step))
     assert gradient.tolist() == pytest.approx(slopes, abs=1e-5)
@@ -67,11 +78,8 @@ def test_gradient_equals_central_differences(name):
 def test_gradients_of_several_copies_are_those_of_each():
     models = [Net(2, seed=seed).double() for seed in range(3)]
     x, labels = problem(models[0])
-    with torch.inference_mode():
-        net = Copies(models)
-        together = net.backward(net.forward(x.T.contiguous()), one_hot(labels, 2).T.double())
-    for model, row in zip(models, together):
-        assert row.tolist() == pytest.approx(closed_form(model, x, labels).tolist(), abs=1e-14)
+    for model, row in zip(models, closed_form(models, x, labels)):
+        assert row.tolist() == pytest.approx(closed_form([model], x, labels)[0].tolist(), abs=1e-14)
 
 
 # --- Loi 5 : chaque ligne est un entraînement --------------------------------------------------
@@ -89,6 +97,40 @@ def test_each_row_is_what_train_gives(optimizer, batch_size):
         for name in ("loss", "accuracy", "valid_loss", "valid_accuracy"):
             assert getattr(result, name)[k] == pytest.approx(getattr(history, name), abs=1e-10), (lr, name)
             assert (getattr(result.history(k), name) == getattr(result, name)[k]).all()
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES, lambda step: 1 / (1 + step)], ids=[*SCHEDULES, "fonction"])
+@pytest.mark.parametrize("batch_size", [None, 33])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_schedule_is_the_one_of_train(optimizer, batch_size, schedule):
+    f, y2 = gendata(100, seed=1)
+    options = {"optimizer": optimizer, "batch_size": batch_size, "schedule": schedule, "seed": 5}
+    result = sweep(Net(2, seed=1).double(), f, y2, 12, LRS[optimizer], **options)
+    for k, lr in enumerate(LRS[optimizer]):
+        history = train(Net(2, seed=1).double(), f, y2, 12, lr, **options)
+        assert result.loss[k] == pytest.approx(history.loss, abs=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_layer_may_have_its_own_rate_and_the_loss_be_squared(optimizer):
+    """Contre une boucle nue : un groupe de paramètres par couche, la perte quadratique de PyTorch."""
+    f, y2 = gendata(60, seed=1)
+    lrs = [(0.01, 0.1, 0.03), (0.1, 0.02, 0.01)]
+    result = sweep(Net(2, seed=1).double(), f, y2, 12, lrs, optimizer=optimizer, loss="squared")
+    x, labels = torch.tensor(f).double(), torch.tensor(y2).argmax(dim=1)
+    for k, rates in enumerate(lrs):
+        model, losses = Net(2, seed=1).double(), []
+        layers = (*model.hidden, model.output)
+        groups = [{"params": layer.parameters(), "lr": lr} for layer, lr in zip(layers, rates)]
+        steps = OPTIMIZERS[optimizer](groups, lr=1.0)
+        for _ in range(13):
+            loss = squared(model(x), labels)
+            losses.append(loss.item())
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+        assert result.loss[k] == pytest.approx(losses, abs=1e-10)
+    assert result.lrs.tolist() == [list(rates) for rates in lrs]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -191,7 +233,7 @@ def test_iter_sweep_hands_over_the_curves_so_far(monkeypatch):
 def test_iter_sweep_stops_when_the_caller_stops(monkeypatch):
     monkeypatch.setattr(MODULE, "CHUNK", 0)
     steps = []
-    monkeypatch.setitem(UPDATES, "sgd", lambda *_: steps.append)
+    monkeypatch.setitem(UPDATES, "sgd", lambda *_: lambda g, factor: steps.append(g))
     parts = iter_sweep(Net(2, seed=0), *gendata(100, seed=5), 1000, [0.1], optimizer="sgd")
     next(parts), next(parts), parts.close()
     assert len(steps) == 2

@@ -63,6 +63,22 @@ def check_lrs(values: object, name: str = "lrs") -> list[float]:
     return lrs
 
 
+def check_rates(values: object, layers: int) -> list[float] | list[list[float]]:
+    """Rend les taux de la suite `values`, comme `check_lrs` ; ou, si ce sont des suites, un taux par couche.
+
+    >>> check_rates([[0.1, 0.2], [1, 2]], layers=2)
+    [[0.1, 0.2], [1.0, 2.0]]
+    """
+    rows = list(values) if isinstance(values, Iterable) else []
+    if not rows or isinstance(rows[0], str) or not isinstance(rows[0], Iterable):
+        return check_lrs(rows or values)
+    rates = [check_lrs(row, f"lrs[{i}]") for i, row in enumerate(rows)]
+    for i, row in enumerate(rates):
+        if len(row) != layers:
+            raise ValueError(f"lrs[{i}] doit avoir un taux par couche, soit {layers} ; reçu : {len(row)}.")
+    return rates
+
+
 def check_choice(name: str, value: object, known: Iterable[str]) -> str:
     """Rend `value` s'il est l'un des noms de `known` ; sinon lève `ValueError`, qui les énumère.
 

@@ -5,6 +5,7 @@ dimension de plus, les K copies, et les échantillons y sont en colonnes. Les va
 forme (K, largeur, n), ses poids de forme (K, largeur, entrées).
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,9 @@ import torch
 from torch.nn.functional import one_hot
 from tqdm.auto import tqdm
 
-from toylib._checks import check_choice, check_lrs, check_whole
+from toylib._checks import check_choice, check_rates, check_whole
 from toylib.network import Net, random_generator
+from toylib.schedules import Schedule, factors
 from toylib.training import History, as_tensors, check_valid
 
 CHUNK = 0.01  # secondes d'entraînement entre deux états des courbes
@@ -98,8 +100,10 @@ def sweep(
     *,
     optimizer: str = "adam",
     batch_size: int | None = None,
+    schedule: str | Schedule = "constant",
     seed: int | None = None,
     valid: tuple | None = None,
+    loss: str = "cross_entropy",
     weights: bool = False,
 ) -> Sweep:
     """Entraîne une copie de `model` par taux de `lrs`, toutes ensemble, et rend leurs courbes.
@@ -111,9 +115,10 @@ def sweep(
     Arguments :
         model : le réseau, qui n'est pas modifié ; ou S réseaux de même architecture, comme ceux de
             S graines, entraînés chacun à tous les taux.
-        lrs : les K taux d'apprentissage, finis et strictement positifs.
+        lrs : les K taux d'apprentissage, finis et strictement positifs ; ou K suites de taux, un par couche.
         optimizer : "adam", "sgd" ou "momentum".
-        data, target, epochs, batch_size, seed, valid : comme pour `train`.
+        data, target, epochs, batch_size, schedule, seed, valid : comme pour `train`.
+        loss : "cross_entropy", ou "squared", la moitié du carré de la distance des logits à la ligne one-hot.
         weights : vrai pour garder aussi les poids de chaque époque, à (K, epochs + 1, D) nombres.
 
     Rend : un `Sweep`. Au-delà d'une seconde, une barre dit où il en est.
@@ -126,7 +131,8 @@ def sweep(
     >>> result.loss.shape, bool(result.loss[1, -1] < result.loss[0, -1])
     ((2, 51), True)
     """
-    task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights)
+    options = {"optimizer": optimizer, "batch_size": batch_size, "schedule": schedule, "seed": seed}
+    task = _check(model, data, target, epochs, lrs, **options, valid=valid, loss=loss, weights=weights)
     blocks = task.blocks()
     with tqdm(total=len(blocks) * (task.epochs + 1), desc="Balayage", disable=_no_bar(), **BAR) as bar:
         done = []
@@ -145,17 +151,7 @@ def _no_bar() -> bool:
 
 
 def iter_sweep(
-    model: Net | Sequence[Net],
-    data,
-    target,
-    epochs: int,
-    lrs: Sequence[float],
-    *,
-    optimizer: str = "adam",
-    batch_size: int | None = None,
-    seed: int | None = None,
-    valid: tuple | None = None,
-    weights: bool = False,
+    model: Net | Sequence[Net], data, target, epochs: int, lrs: Sequence[float], **options
 ) -> Iterator[Sweep]:
     """Le même balayage, livré toutes les 10 ms environ : chaque fois, les courbes jusqu'à l'époque atteinte.
 
@@ -167,7 +163,7 @@ def iter_sweep(
     >>> last.loss.shape
     (1, 51)
     """
-    task = _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights)
+    task = _check(model, data, target, epochs, lrs, **options)
     for curves in _iter_curves(task, task.copies):
         yield task.sweep(curves)
 
@@ -202,10 +198,9 @@ class Copies:
         W, b = self.layers[-1]
         return torch.baddbmm(b, W, h)
 
-    def backward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Le retour : le gradient (K, D) de la perte, d'après les logits du dernier aller et les cibles `(nout, n)`."""
-        n = y.shape[1]
-        delta = logits.softmax(dim=1).sub_(y).div_(n)
+    def backward(self, delta: Tensor) -> Tensor:
+        """Le retour : le gradient (K, D) de la perte, d'après sa dérivée par rapport aux logits du dernier aller."""
+        n = delta.shape[2]
         gradient = []
         for k in reversed(range(len(self.layers))):
             h = self.values[k]
@@ -233,40 +228,64 @@ def _layers(model: Net, weights: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(views[::2], views[1::2]))
 
 
-# Les optimiseurs : chacun rend une fonction qui, du gradient (K, D), fait faire un pas aux K copies, chacune
-# à son taux, lrs (K, 1).
+class Loss(NamedTuple):
+    """Une perte : sa valeur pour chaque échantillon, `(…, n)`, d'après les logits `(…, nout, n)` et les classes (n,) ;
+    et sa dérivée par rapport aux logits, d'après les logits et les cibles, `(…, nout, n)`."""
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    slope: Callable[[Tensor, Tensor], Tensor]
 
 
-def _sgd(weights: Tensor, lrs: Tensor) -> Callable[[Tensor], None]:
+def _cross_entropy(z: Tensor, labels: Tensor) -> Tensor:
+    own = labels.expand(*z.shape[:-2], 1, -1)
+    return -z.log_softmax(dim=-2).gather(-2, own).squeeze(-2)
+
+
+def _squared(z: Tensor, labels: Tensor) -> Tensor:
+    return (z - one_hot(labels, z.shape[-2]).T).square().sum(dim=-2) / 2
+
+
+LOSSES = {
+    "cross_entropy": Loss(_cross_entropy, lambda z, y: z.softmax(dim=-2).sub_(y)),
+    "squared": Loss(_squared, torch.sub),
+}
+
+
+# Les optimiseurs : chacun rend une fonction qui, du gradient (K, D) et du facteur de la planification, fait faire
+# un pas aux K copies, chacune à son taux, lrs (K, 1), ou aux taux de ses couches, lrs (K, D).
+Update = Callable[[Tensor, float], None]
+
+
+def _sgd(weights: Tensor, lrs: Tensor) -> Update:
     """La descente de gradient : w ← w - lr g."""
 
-    def step(g: Tensor) -> None:
-        weights.addcmul_(lrs, g, value=-1)
+    def step(g: Tensor, factor: float) -> None:
+        weights.addcmul_(lrs, g, value=-factor)
 
     return step
 
 
-def _momentum(weights: Tensor, lrs: Tensor, beta: float = 0.9) -> Callable[[Tensor], None]:
+def _momentum(weights: Tensor, lrs: Tensor, beta: float = 0.9) -> Update:
     """L'inertie, comme dans `torch.optim.SGD` : v ← β v + g, puis w ← w - lr v."""
     v = torch.zeros_like(weights)
 
-    def step(g: Tensor) -> None:
+    def step(g: Tensor, factor: float) -> None:
         torch.add(g, v, alpha=beta, out=v)
-        weights.addcmul_(lrs, v, value=-1)
+        weights.addcmul_(lrs, v, value=-factor)
 
     return step
 
 
-def _adam(weights: Tensor, lrs: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Callable[[Tensor], None]:
+def _adam(weights: Tensor, lrs: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Update:
     """Adam, Kingma & Ba, 2015, algorithme 1, avec ε = 1e-8."""
     m, v, eps, steps = torch.zeros_like(weights), torch.zeros_like(weights), weights.new_tensor(1e-8), count(1)
 
-    def step(g: Tensor) -> None:
+    def step(g: Tensor, factor: float) -> None:
         t = next(steps)
         m.lerp_(g, 1 - beta1)  # m ← β₁ m + (1 - β₁) g
         v.lerp_(g * g, 1 - beta2)
         scale = torch.add(eps, v.sqrt(), alpha=(1 - beta2**t) ** -0.5)  # ε + √(v / (1 - β₂ᵗ))
-        weights.addcmul_(lrs, m / scale, value=-1 / (1 - beta1**t))
+        weights.addcmul_(lrs, m / scale, value=-factor / (1 - beta1**t))
 
     return step
 
@@ -278,16 +297,23 @@ class _Task(NamedTuple):
     """Un balayage demandé, vérifié : les copies à entraîner, chacune un réseau et un taux, et sur quoi.
 
     `sets` : entrées `(nins, n)` et classes `(n,)` des jeux à mesurer, le jeu d'entraînement en dernier.
+    `factors` : le facteur du taux à chaque pas.
     """
 
-    copies: list[tuple[Net, float]]
+    copies: list[tuple[Net, float | list[float]]]
     shape: tuple[int, ...]
     sets: list[tuple[Tensor, Tensor]]
     epochs: int
     optimizer: str
     batch_size: int
+    factors: list[float]
     seed: int
+    loss: Loss
     weights: bool
+
+    def slope(self, logits: Tensor, y: Tensor) -> Tensor:
+        """La dérivée de la perte, moyenne sur les échantillons, par rapport aux logits."""
+        return self.loss.slope(logits, y).div_(y.shape[1])
 
     def blocks(self) -> list[list[tuple[Net, float]]]:
         """Les copies, en blocs qui tiennent dans `MEMORY` octets : valeurs et δ de chaque couche."""
@@ -306,20 +332,39 @@ class _Task(NamedTuple):
         return Sweep(lrs, *curves[-2:], *curves[:-2], **kept)
 
 
-def _check(model, data, target, epochs, lrs, optimizer, batch_size, seed, valid, weights) -> _Task:
+def _check(
+    model,
+    data,
+    target,
+    epochs,
+    lrs,
+    *,
+    optimizer="adam",
+    batch_size=None,
+    schedule="constant",
+    seed=None,
+    valid=None,
+    loss="cross_entropy",
+    weights=False,
+) -> _Task:
     """Vérifie les arguments de `sweep`."""
-    models, lrs = _check_models(model), check_lrs(lrs)
+    models = _check_models(model)
+    lrs = check_rates(lrs, layers=len(models[0].hidden) + 1)
     sets = [as_tensors(models[0], data, target)]
     if valid is not None:
         sets.insert(0, check_valid(models[0], valid))
+    epochs, n = check_whole("epochs", epochs), len(sets[-1][0])
+    batch_size = n if batch_size is None else check_whole("batch_size", batch_size, 1)
     return _Task(
         copies=[(one, lr) for one in models for lr in lrs],
         shape=(len(lrs),) if isinstance(model, Net) else (len(models), len(lrs)),
         sets=[(x.T.contiguous(), labels) for x, labels in sets],
-        epochs=check_whole("epochs", epochs),
+        epochs=epochs,
         optimizer=check_choice("optimizer", optimizer, UPDATES),
-        batch_size=len(sets[-1][0]) if batch_size is None else check_whole("batch_size", batch_size, 1),
+        batch_size=batch_size,
+        factors=factors(schedule, epochs * math.ceil(n / batch_size)),
         seed=random_generator(seed).initial_seed() % 2**63,  # sans graine, un tirage, le même pour tous les blocs
+        loss=LOSSES[check_choice("loss", loss, LOSSES)],
         weights=bool(weights),
     )
 
@@ -343,25 +388,34 @@ def _iter_curves(task: _Task, copies: Sequence[tuple[Net, float]]) -> Iterator[l
     """Entraîne `copies` ; livre, toutes les 10 ms environ, leurs courbes jusque-là : perte, exactitude, par jeu."""
     models, lrs = zip(*copies)
     net = Copies(models)
-    update = UPDATES[task.optimizer](net.weights, net.weights.new_tensor(lrs).unsqueeze(1))
+    update = UPDATES[task.optimizer](net.weights, _rates(models[0], lrs))
     width = max(W.shape[0] * W.shape[1] for W, _ in net.layers)
     threads = 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
     curves = None
     for logits, weights in _on_threads(threads, _train(net, update, task)):
-        new = [curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels)]
+        new = [curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels, task.loss)]
         if task.weights:
             new.append(torch.stack(weights, dim=1).numpy())
         curves = new if curves is None else [np.concatenate(pair, axis=1) for pair in zip(curves, new)]
         yield curves
 
 
+def _rates(model: Net, lrs: Sequence) -> Tensor:
+    """Le taux de chaque copie, (K, 1) ; ou celui de chaque poids, (K, D), si chaque couche a le sien."""
+    rates = torch.tensor(lrs, dtype=model.output.weight.dtype)
+    if rates.ndim == 1:
+        return rates.unsqueeze(1)
+    sizes = [layer.weight.numel() + layer.bias.numel() for layer in (*model.hidden, model.output)]
+    return rates.repeat_interleave(torch.tensor(sizes), dim=1)
+
+
 @torch.inference_mode()
-def _train(net: Copies, update: Callable[[Tensor], None], task: _Task) -> Iterator[tuple[list, list]]:
+def _train(net: Copies, update: Update, task: _Task) -> Iterator[tuple[list, list]]:
     """La boucle ; livre, par paquets de 10 ms, ce que vaut chaque époque : les logits `(K, nout, n)` de chaque
     jeu, et les poids `(K, D)` si on les demande."""
     inputs = [x for x, _ in task.sets]
     x, y = inputs[-1], one_hot(task.sets[-1][1], net.layers[-1][0].shape[1]).T.to(inputs[-1])
-    generator = random_generator(task.seed)
+    generator, planned = random_generator(task.seed), iter(task.factors)
     logits, weights, start = [], [], time.perf_counter()
     for epoch in range(task.epochs + 1):
         logits.append([net.forward(data) for data in inputs])
@@ -370,11 +424,11 @@ def _train(net: Copies, update: Callable[[Tensor], None], task: _Task) -> Iterat
         if epoch == task.epochs:
             break
         if task.batch_size >= x.shape[1]:
-            update(net.backward(logits[-1][-1], y))  # un seul lot, dont l'ordre est sans effet : l'aller est fait
+            update(net.backward(task.slope(logits[-1][-1], y)), next(planned))  # un lot, sans ordre : l'aller est fait
         else:
             x, y = _shuffled(x, y, generator)
             for batch_x, batch_y in zip(x.split(task.batch_size, dim=1), y.split(task.batch_size, dim=1)):
-                update(net.backward(net.forward(batch_x), batch_y))
+                update(net.backward(task.slope(net.forward(batch_x), batch_y)), next(planned))
         if time.perf_counter() - start > CHUNK:
             yield logits, weights
             logits, weights, start = [], [], time.perf_counter()
@@ -387,12 +441,11 @@ def _shuffled(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor,
     return x[:, order], y[:, order]
 
 
-def _scores(logits: Sequence[Tensor], labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _scores(logits: Sequence[Tensor], labels: Tensor, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
     """La perte et l'exactitude (K, époques), d'après les logits de chaque époque, `(K, nout, n)`."""
     z = torch.stack(list(logits), dim=1)
-    own = z.log_softmax(dim=2).gather(2, labels.expand(*z.shape[:2], 1, -1))
     hits = z.max(dim=2).indices == labels  # comme argmax, et dix fois plus rapide
-    return -own.mean(dim=(2, 3)).double().numpy(), hits.double().mean(dim=2).numpy()
+    return loss.value(z, labels).mean(dim=2).double().numpy(), hits.double().mean(dim=2).numpy()
 
 
 def _on_threads(threads: int, steps: Iterator) -> Iterator:

@@ -1,6 +1,7 @@
 """L'entraînement : la boucle, la mesure de la perte et de l'exactitude, et la courbe qui en résulte."""
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -8,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
 
 from toylib._checks import check_choice, check_lr, check_whole
 from toylib.network import Net, random_generator
+from toylib.schedules import Schedule, factors
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -80,6 +83,7 @@ def train(
     *,
     optimizer: str | Callable = "adam",
     batch_size: int | None = None,
+    schedule: str | Schedule = "constant",
     valid: tuple | None = None,
     seed: int | None = None,
 ) -> History:
@@ -94,6 +98,8 @@ def train(
         optimizer : "adam", "sgd", "momentum" (β = 0,9), ou une fonction (params, lr) qui rend un
             `torch.optim.Optimizer`.
         batch_size : taille des mini-lots ; par défaut, un seul lot complet par époque.
+        schedule : planification du taux, un nom de `SCHEDULES` ("constant", "warmup", "decay", "cosine",
+            "one_cycle"), ou une fonction qui, du numéro du pas, à partir de 0, donne le facteur de `lr`.
         valid : jeu de validation (f, y2), mesuré à chaque époque et jamais appris.
         seed : graine des mélanges ; sans elle, un mélange neuf à chaque appel.
 
@@ -112,7 +118,8 @@ def train(
     if valid is not None:
         valid = check_valid(model, valid)
     scores, valid_scores = [], []
-    for score in iter_train(model, data, target, epochs, lr, optimizer=optimizer, batch_size=batch_size, seed=seed):
+    options = {"optimizer": optimizer, "batch_size": batch_size, "schedule": schedule, "seed": seed}
+    for score in iter_train(model, data, target, epochs, lr, **options):
         scores.append(score)
         if valid is not None:
             valid_scores.append(test(model, *valid))
@@ -128,6 +135,7 @@ def iter_train(
     *,
     optimizer: str | Callable = "adam",
     batch_size: int | None = None,
+    schedule: str | Schedule = "constant",
     seed: int | None = None,
 ) -> Iterator[Score]:
     """La boucle d'entraînement, une époque à la fois : mesure le réseau, puis l'entraîne.
@@ -144,7 +152,8 @@ def iter_train(
     x, labels = as_tensors(model, data, target)
     epochs = check_whole("epochs", epochs)
     batch_size = len(x) if batch_size is None else check_whole("batch_size", batch_size, 1)
-    optimizer = _make_optimizer(optimizer, model, check_lr(lr))
+    planned = factors(schedule, epochs * math.ceil(len(x) / batch_size))
+    optimizer = _make_optimizer(optimizer, model, check_lr(lr), planned)
     generator = random_generator(seed)
 
     for _ in range(epochs):
@@ -248,10 +257,16 @@ def check_valid(model: Net, valid) -> tuple[torch.Tensor, torch.Tensor]:
     return as_tensors(model, *valid, names=("valid[0]", "valid[1]"))
 
 
-def _make_optimizer(optimizer: str | Callable, model: Net, lr: float) -> torch.optim.Optimizer:
-    """L'optimiseur des poids de `model`, d'après son nom ou une fonction (params, lr)."""
+def _make_optimizer(
+    optimizer: str | Callable, model: Net, lr: float, planned: Sequence[float]
+) -> torch.optim.Optimizer:
+    """L'optimiseur des poids de `model`, d'après son nom ou une fonction (params, lr) ; `planned` : le facteur du
+    taux à chaque pas."""
     make = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
     made = make(model.parameters(), lr)
     if not isinstance(made, torch.optim.Optimizer):
         raise TypeError(f"optimizer doit rendre un torch.optim.Optimizer ; reçu : {type(made).__name__}.")
+    if set(planned) != {1.0}:
+        scheduler = LambdaLR(made, [*planned, 0.0].__getitem__)  # 0 : après le dernier pas, il n'y en a plus
+        made.register_step_post_hook(lambda *_: scheduler.step())
     return made

@@ -7,15 +7,10 @@ from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
-from torch.func import functional_call
-from torch.nn.functional import cross_entropy
 
 from toylib._checks import check_lr, check_real, check_whole
-from toylib.network import Net
 from toylib.plotting import STYLES
-from toylib.training import as_tensors
 
 RACE = (1, 100)  # les courbures de l'exercice sur l'inertie
 EDGE = 1.6  # demi-côté de la fenêtre de `plot_bowl`
@@ -99,34 +94,6 @@ def race(lr: float, beta: float) -> list[float]:
     """
     reached = None if beta >= 1 else steps_to(descend(lr, RACE, beta, steps=2000))
     return [lr * max(RACE) / (2 + 2 * beta), float(beta), np.inf if reached is None else float(reached)]
-
-
-def max_curvature(model: Net, data, target) -> float:
-    """La courbure maximale (*sharpness*) de la perte de `model` : la plus grande valeur propre de sa hessienne.
-
-    Arguments :
-        model : un réseau, de quelques centaines de poids au plus ; il n'est pas modifié.
-        data, target : entrées et classes, comme pour `train`.
-
-    Rend : la valeur propre. Lève : `ValueError` ou `TypeError`, comme `train`.
-
-    Source : Cohen et al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of
-    Stability*, 2021, arXiv 2103.00065.
-
-    >>> round(max_curvature(Net(1, hidden=(), seed=0), [[0.0], [0.0]], [0, 1]), 1)
-    0.5
-    """
-    x, labels = as_tensors(model, data, target)
-    names, weights = zip(*model.named_parameters())
-    sizes = [weight.numel() for weight in weights]
-
-    def loss(flat: torch.Tensor) -> torch.Tensor:
-        parts = [part.view_as(weight) for part, weight in zip(flat.split(sizes), weights)]
-        return cross_entropy(functional_call(model, dict(zip(names, parts)), x), labels)
-
-    flat = torch.cat([weight.detach().flatten() for weight in weights])
-    hessian = torch.autograd.functional.hessian(loss, flat)
-    return torch.linalg.eigvalsh(hessian)[-1].item()
 
 
 def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax: Axes | None = None) -> Axes:

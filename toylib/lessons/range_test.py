@@ -1,5 +1,6 @@
 """Le test de plage de la leçon 08 : un seul entraînement, dont le taux monte d'époque en époque."""
 
+import math
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -8,10 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_choice, check_lrs
+from toylib._checks import check_lrs, check_whole
 from toylib.network import Net
 from toylib.plotting import STYLES, comma, drawable, format_axes, put_ticks
-from toylib.training import OPTIMIZERS, iter_train
+from toylib.training import train
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def range_test(
     Arguments :
         model : le réseau, qui n'est pas modifié.
         lrs : les taux, croissants.
-        data, target, optimizer, batch_size, seed : comme pour `train`, l'optimiseur par son nom.
+        data, target, optimizer, batch_size, seed : comme pour `train`.
 
     Rend : un `RangeTest`. Lève : `ValueError` ou `TypeError`, comme `train`.
 
@@ -81,21 +82,14 @@ def range_test(
     lrs = check_lrs(lrs)
     if len(lrs) < 2 or lrs != sorted(set(lrs)):
         raise ValueError(f"lrs doit être une suite d'au moins deux taux, strictement croissants ; reçu : {lrs}.")
-    made = []
+    per_epoch = 1 if batch_size is None else math.ceil(len(target) / check_whole("batch_size", batch_size, 1))
+    options = {"optimizer": optimizer, "batch_size": batch_size, "seed": seed}
 
-    def keep(params, lr):
-        made.append(OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)](params, lr))
-        return made[0]
+    def rise(step):
+        return lrs[step // per_epoch] / lrs[0]
 
-    scores = iter_train(
-        deepcopy(model), data, target, len(lrs), lrs[0], optimizer=keep, batch_size=batch_size, seed=seed
-    )
-    next(scores)  # le réseau initial
-    loss = []
-    for lr in lrs:
-        made[0].param_groups[0]["lr"] = lr
-        loss.append(next(scores).loss)
-    return RangeTest(np.array(lrs), np.array(loss))
+    loss = train(deepcopy(model), data, target, len(lrs), lrs[0], schedule=rise, **options).loss[1:]
+    return RangeTest(np.array(lrs), loss)
 
 
 def plot_range_test(test: RangeTest, ax: Axes | None = None) -> Axes:

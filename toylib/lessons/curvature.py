@@ -1,0 +1,108 @@
+"""La courbure maximale d'une perte, par la puissance itérée : leçons 04, 13 et 14."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch.func import functional_call, grad, jvp, vmap
+
+from toylib._checks import check_choice
+from toylib.network import Net
+from toylib.sweep import LOSSES
+from toylib.training import as_tensors
+
+ITERATIONS = 500  # au plus ; la puissance itérée s'arrête dès que la courbure ne bouge plus
+CHUNK = 256  # points traités ensemble
+
+
+def max_curvature(model: Net, data, target, *, loss: str = "cross_entropy") -> float:
+    """La courbure maximale (*sharpness*) de la perte de `model` : la plus grande valeur propre de sa hessienne.
+
+    Arguments :
+        model : un réseau ; il n'est pas modifié.
+        data, target : entrées et classes, comme pour `train`.
+        loss : "cross_entropy" ou "squared", comme pour `sweep`.
+
+    Rend : la valeur propre. Lève : `ValueError` ou `TypeError`, comme `sweep`.
+
+    Source : Cohen et al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of
+    Stability*, 2021, arXiv 2103.00065.
+
+    >>> round(max_curvature(Net(1, hidden=(), seed=0), [[0.0], [0.0]], [0, 1]), 1)
+    0.5
+    """
+    as_tensors(model, data, target)  # ses erreurs avant celles qui suivent
+    weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    return float(max_curvatures(model, weights[None].numpy(), data, target, loss=loss, tol=1e-7)[0])
+
+
+def max_curvatures(
+    model: Net, weights, data, target, *, loss: str = "cross_entropy", scale=None, tol: float = 1e-4
+) -> np.ndarray:
+    """La courbure maximale en chacun des T points de `weights`, (T, D), comme `Sweep.weights` les donne.
+
+    Arguments :
+        model : un réseau de cette architecture ; ses propres poids ne comptent pas.
+        scale : (T, D), ou None ; la courbure est alors celle que voit une descente dont le gradient est
+            multiplié par `scale` : la plus grande valeur propre de √scale · H · √scale.
+        data, target, loss : comme pour `max_curvature`.
+        tol : la puissance itérée s'arrête quand aucune courbure ne change plus d'une part supérieure à `tol`.
+
+    Rend : float64 (T,). La hessienne n'est jamais écrite : la puissance itérée ne lui demande que des
+    produits par un vecteur, que la différentiation automatique donne (Pearlmutter, 1994).
+    """
+    slope = _gradient(model, data, target, loss)
+    points = torch.tensor(weights, dtype=torch.float64)
+    root = torch.ones_like(points) if scale is None else torch.as_tensor(scale, dtype=torch.float64).sqrt()
+    products = vmap(lambda point, root, v: root * jvp(slope, (point,), (root * v,))[1])
+    parts = zip(points.split(CHUNK), root.split(CHUNK))
+    return torch.cat([_top(partial(products, *part), part[0], tol) for part in parts]).numpy()
+
+
+def gradients(model: Net, weights, data, target, *, loss: str = "cross_entropy") -> np.ndarray:
+    """Le gradient de la perte en chacun des T points de `weights` : float64 (T, D)."""
+    slope = _gradient(model, data, target, loss)
+    points = torch.tensor(weights, dtype=torch.float64)
+    return torch.cat([vmap(slope)(part) for part in points.split(CHUNK)]).numpy()
+
+
+def _top(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:
+    """La plus grande valeur propre de T opérateurs symétriques, (T,).
+
+    La puissance itérée donne celle de plus grande valeur absolue ; si elle est négative, une deuxième, sur
+    l'opérateur décalé d'autant, donne la plus grande.
+    """
+    extreme = _power(products, points, tol)
+    shift = extreme.clamp(max=0)
+    if not shift.any():
+        return extreme
+    return shift + _power(lambda v: products(v) - shift[:, None] * v, points, tol)
+
+
+def _power(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:
+    """La puissance itérée, T à la fois, depuis un vecteur tiré toujours du même générateur."""
+    v = torch.randn(points.shape[1], generator=torch.Generator().manual_seed(0), dtype=points.dtype).expand_as(points)
+    value = points.new_zeros(len(points))
+    for _ in range(ITERATIONS):
+        v = v / v.norm(dim=1, keepdim=True).clamp(min=1e-300)
+        image = products(v)
+        before, value = value, (v * image).sum(dim=1)
+        if ((value - before).abs() <= tol * value.abs()).all():
+            break
+        v = image
+    return value
+
+
+def _gradient(model: Net, data, target, loss: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """La fonction qui, d'un point (D,), en float64, donne le gradient de la perte (D,)."""
+    x, labels = as_tensors(model, data, target)
+    x, value = x.double(), LOSSES[check_choice("loss", loss, LOSSES)].value
+    names, shapes = zip(*((name, part.shape) for name, part in model.named_parameters()))
+    sizes = [shape.numel() for shape in shapes]
+
+    def mean_loss(point):
+        parts = [part.view(shape) for part, shape in zip(point.split(sizes), shapes)]
+        return value(functional_call(model, dict(zip(names, parts)), x).T, labels).mean()
+
+    return grad(mean_loss)
