@@ -17,6 +17,7 @@ from PIL import Image
 
 from toylib import History, Net, Score, gendata, train
 from toylib.explorer import LR_GRID, LrExplorer
+from toylib.explorer import live as live_module
 from toylib.explorer import runs as runs_module
 from toylib.explorer import widget as widget_module
 from toylib.explorer.frame import Frame, Scene
@@ -36,6 +37,14 @@ def explorer():
 
 def pixels(png):
     return np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)
+
+
+def wait_until(condition):
+    """Attend que `condition()` soit vraie, dix secondes au plus."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def threads():
@@ -167,7 +176,7 @@ def test_changes_from_many_threads_end_on_the_last_values(explorer):
 
 # --- L'image -----------------------------------------------------------------------------------
 
-CONFIG = Config(0.1, "adam", 100, "sum", 0.0, (4,), 2, None, 0)
+CONFIG = Config(0.1, "adam", 100, "sum", 0.0, (4,), 2, None, "constant", 0)
 WEIGHTS = np.stack([np.full(22, k / 10, np.float32) for k in range(3)])
 SIZE = (960, 400)
 
@@ -214,7 +223,7 @@ def test_the_axes_stay_still(views):
 
 def test_the_background_is_drawn_again_only_when_it_changes(frame, monkeypatch):
     drawn = []
-    monkeypatch.setattr(frame._canvas, "draw", lambda real=frame._canvas.draw: drawn.append(1) or real())
+    monkeypatch.setattr(frame._canvas, "keep", lambda real=frame._canvas.keep: drawn.append(1) or real())
     for config in (CONFIG, CONFIG._replace(lr=1.0, optimizer="sgd"), CONFIG._replace(rule="xor", seed=3)):
         frame.draw(config, Scene(CURVE))
     assert len(drawn) == 1
@@ -420,6 +429,7 @@ def full():
         hidden=[(4,), (8, 8), ()],
         epochs=[12, 30, 0],
         batch_size=[None, 20],
+        schedule=["constant", "cosine"],
         seed=[0, 1],
         valid=40,
         views=("curves", "boundary", "u"),
@@ -442,6 +452,7 @@ CHANGES = [
     {"epochs": 30},
     {"epochs": 0},
     {"batch_size": 20},
+    {"schedule": "cosine"},
     {"seed": 1},
 ]
 
@@ -457,6 +468,7 @@ def test_each_control_retrains_what_train_gives(full, change):
         "hidden": (4,),
         "epochs": 12,
         "batch_size": None,
+        "schedule": "constant",
         "seed": 0,
         **change,
     }
@@ -468,6 +480,7 @@ def test_each_control_retrains_what_train_gives(full, change):
         config["epochs"],
         0.1,
         batch_size=config["batch_size"],
+        schedule=config["schedule"],
         valid=gendata(40, seed=seed + 10_000, **data),
         seed=seed,
     )
@@ -478,9 +491,29 @@ def test_each_control_retrains_what_train_gives(full, change):
 
 def test_a_single_value_offers_no_control(explorer, full):
     assert list(explorer._controls) == ["lr", "optimizer"]
-    assert list(full._controls) == ["lr", "optimizer", "n", "rule", "noise", "hidden", "epochs", "batch_size", "seed"]
+    assert list(full._controls) == [
+        "lr",
+        "optimizer",
+        "n",
+        "rule",
+        "noise",
+        "hidden",
+        "epochs",
+        "batch_size",
+        "schedule",
+        "seed",
+    ]
     names = [control.description for control in full._controls.values()]
-    assert names[2:] == ["Échantillons", "Règle", "Bruit", "Couches cachées", "Époques", "Lot", "Graine"]
+    assert names[2:] == [
+        "Échantillons",
+        "Règle",
+        "Bruit",
+        "Couches cachées",
+        "Époques",
+        "Lot",
+        "Planification",
+        "Graine",
+    ]
 
 
 def test_a_value_that_is_not_offered_is_refused_and_nothing_moves(full):
@@ -566,8 +599,7 @@ def test_restart_brings_everything_back(full):
 
 def test_stop_ends_the_training_within_50_ms():
     explorer = LrExplorer(epochs=1_000_000, n=100, stop=True)
-    time.sleep(0.2)
-    assert "sur 1000000" in explorer._text.value
+    wait_until(lambda: "sur 1000000" in explorer._text.value)
     start = time.monotonic()
     press(explorer, "Arrêter")
     explorer.wait(10)
@@ -657,7 +689,7 @@ def test_the_legend_names_only_what_differs(full):
 
 def test_large_type_for_a_projector():
     explorers = [LrExplorer(epochs=2, n=20, projector=projector) for projector in (False, True)]
-    sizes = [{text.get_fontsize() for text in one._frame._figure.findobj(Text)} for one in explorers]
+    sizes = [{text.get_fontsize() for text in one._frame._canvas._figure.findobj(Text)} for one in explorers]
     assert sizes == [{13}, {19}]
     assert ["font-size: 20px" in one._text.value for one in explorers] == [True, False]
     for one in explorers:
@@ -742,7 +774,7 @@ class Shell:
 
 def test_showing_a_new_one_in_the_same_cell_ends_the_old_one(monkeypatch):
     shell = Shell()
-    monkeypatch.setattr(widget_module, "get_ipython", lambda: shell)
+    monkeypatch.setattr(live_module, "get_ipython", lambda: shell)
     before, made = len(threads()), []
     for _ in range(5):
         shell.execution += 1

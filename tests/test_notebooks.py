@@ -34,6 +34,11 @@ def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def is_live(cell):
+    """La cellule montre-t-elle une démonstration vivante ?"""
+    return re.search(r"@interact|LrExplorer\(|_explorer\(", cell.source) is not None
+
+
 def prose(notebook):
     return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
 
@@ -50,7 +55,7 @@ def test_no_widget_state_is_saved_and_every_demonstration_has_its_picture(notebo
         for output in cell.outputs:
             assert WIDGET not in output.get("data", {})
             assert "(children=" not in output.get("data", {}).get("text/plain", "")
-        if "@interact" in cell.source or "LrExplorer(" in cell.source:
+        if is_live(cell):
             assert any("image/png" in output.data for output in cell.outputs)
             assert "exécutez la cellule" in cell.outputs[-1].data["text/plain"]
 
@@ -87,7 +92,7 @@ def test_a_lesson_leads_to_its_solutions_and_to_the_next_one():
 
 
 def test_a_lesson_has_a_live_demonstration(lesson):
-    assert any("@interact" in cell.source or "LrExplorer(" in cell.source for cell in code(lesson))
+    assert any(is_live(cell) for cell in code(lesson))
 
 
 def test_links_work_in_the_repository_and_in_the_copies(path, notebook, tmp_path):

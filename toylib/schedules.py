@@ -77,6 +77,8 @@ def factors(schedule: str | Schedule, steps: int) -> list[float]:
     >>> factors("constant", 3), factors(lambda step: 0.5**step, 3)
     ([1.0, 1.0, 1.0], [1.0, 0.5, 0.25])
     """
+    if schedule == "constant":
+        return [1.0] * steps
     if not callable(schedule):
         schedule = SCHEDULES[check_choice("schedule", schedule, SCHEDULES)](steps)
     found = [check_real(f"schedule({step})", schedule(step)) for step in range(steps)]

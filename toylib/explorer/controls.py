@@ -8,6 +8,13 @@ from toylib.plotting import comma, percent
 
 OPTIMIZER_NAMES = {"adam": "Adam", "sgd": "SGD", "momentum": "SGD avec inertie"}
 RULE_NAMES = {"sum": "somme", "band": "bande", "xor": "ou exclusif", "random": "au hasard"}
+SCHEDULE_NAMES = {
+    "constant": "constante",
+    "warmup": "échauffement",
+    "decay": "décroissance",
+    "cosine": "cosinus",
+    "one_cycle": "un cycle",
+}
 STYLE = {"description_width": "initial"}
 
 # Nom de la commande, et texte d'une de ses valeurs ; dans l'ordre où elles se montrent.
@@ -19,10 +26,11 @@ FIELDS: dict[str, tuple[str, Callable]] = {
     "n": ("Échantillons", str),
     "hidden": ("Couches cachées", lambda widths: " + ".join(map(str, widths)) or "aucune"),
     "batch_size": ("Lot", lambda size: "complet" if size is None else str(size)),
+    "schedule": ("Planification", SCHEDULE_NAMES.get),
     "epochs": ("Époques", str),
     "seed": ("Graine", str),
 }
-NAMED = ("optimizer", "rule", "hidden", "batch_size")  # un bouton par valeur ; les autres, des grandeurs, en curseur
+NAMED = ("optimizer", "rule", "hidden", "batch_size", "schedule")  # un bouton par valeur, pas un curseur
 
 
 def offered(field: str, value) -> list:
@@ -58,11 +66,22 @@ def make_control(field: str, values: Sequence, value) -> widgets.Widget:
 
     Pas de liste déroulante : JupyterLab y prend les flèches du clavier pour lui.
     """
-    options = [(label(field, one), one) for one in values]
-    common = {"options": options, "value": value, "description": FIELDS[field][0]}
+    name, text = FIELDS[field]
     if field in NAMED:
-        return widgets.ToggleButtons(style={**STYLE, "button_width": "auto"}, **common)
-    return widgets.SelectionSlider(style=STYLE, layout={"width": "560px" if field == "lr" else "300px"}, **common)
+        return make_choice(name, {text(one): one for one in values}, value)
+    return make_slider(name, values, value, text, width="560px" if field == "lr" else "300px")
+
+
+def make_slider(name: str, values: Sequence, value, text: Callable = comma, width: str = "560px") -> widgets.Widget:
+    """Un curseur sur `values`, que `text` écrit ; une flèche du clavier avance d'un cran."""
+    options = [(text(one), one) for one in values]
+    return widgets.SelectionSlider(options=options, value=value, description=name, style=STYLE, layout={"width": width})
+
+
+def make_choice(name: str, options: dict[str, object], value) -> widgets.Widget:
+    """Un bouton par valeur, sous son nom."""
+    style = {**STYLE, "button_width": "auto"}
+    return widgets.ToggleButtons(options=list(options.items()), value=value, description=name, style=style)
 
 
 def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:

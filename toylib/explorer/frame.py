@@ -1,14 +1,14 @@
 """L'image de l'explorateur : une figure Agg privée, dont seul ce qui change est redessiné."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from io import BytesIO
 from typing import NamedTuple
 
 import contourpy
 import numpy as np
 import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from toylib.explorer.live import png
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.network import Net
 from toylib.plotting import LOSS_RANGE, REGIONS, STYLES, drawable, format_axes, plane_shares, plot_data, put_ticks
 
 # Une vue est faite de panneaux. `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le
-# refait, `draw(scene)` y ajoute ce qui bouge.
+# refait, `draw(scene)` livre ce qui bouge.
 PINS = 3
 GHOST = {"color": "#888888", "linestyle": (0, (3, 2))}
 PLANE = 64  # points par côté du plan où la frontière est cherchée
@@ -60,14 +61,14 @@ class Curves:
         self._ax.set_xlim(0, last)
         self._note.set_x(0.98 * last)
 
-    def draw(self, scene: Scene) -> None:
+    def draw(self, scene: Scene) -> Iterator[Artist]:
         runs = [*scene.pins, *[None] * (PINS - len(scene.pins)), scene.ghost, scene.run]
         curves = [run and getattr(run.history, self._metric) for run in runs]
         curves.append(scene.run and getattr(scene.run.history, f"valid_{self._metric}"))
         for line, curve in zip(self._lines, curves):
             if curve is not None:
                 line.set_data(np.arange(len(curve)), drawable(curve, self._metric))
-                self._ax.draw_artist(line)
+                yield line
 
 
 class Boundary:
@@ -95,7 +96,7 @@ class Boundary:
         for artist in self._artists:
             artist.set_animated(True)
 
-    def draw(self, scene: Scene) -> None:
+    def draw(self, scene: Scene) -> Iterator[Artist]:
         regions, frontier, *_ = self._artists
         if scene.run is not None:
             share = plane_shares(_net(scene.run, scene.epoch), *self._sides)
@@ -103,8 +104,7 @@ class Boundary:
             lines = contourpy.contour_generator(*(side.numpy() for side in self._sides), share).lines(0.5)
             gap = np.full((1, 2), np.nan)
             frontier.set_data(*np.concatenate([gap, *(part for line in lines for part in (line, gap))]).T)
-        for artist in self._artists:
-            self._ax.draw_artist(artist)
+        yield from self._artists
 
 
 def _net(run: Run, epoch: int) -> Net:
@@ -134,13 +134,12 @@ class UCurve:
     def reset(self, config: Config) -> None:
         """Rien à refaire."""
 
-    def draw(self, scene: Scene) -> None:
+    def draw(self, scene: Scene) -> Iterator[Artist]:
         if scene.run is not None:
             lr = scene.run.config.lr
             self._curve.set_data(LR_GRID, np.clip(scene.finals, *LOSS_RANGE))
             self._mark.set_data([lr, lr], self._ax.get_ylim())
-            self._ax.draw_artist(self._curve)
-            self._ax.draw_artist(self._mark)
+            yield from (self._curve, self._mark)
 
 
 PANELS = {
@@ -150,12 +149,44 @@ PANELS = {
 }
 
 
+class Canvas:
+    """Une figure Agg privée, de `size` pixels, dont le fond est dessiné une fois et gardé.
+
+    Arguments : `rows` et `columns`, les axes de la figure, que `axes` énumère ; `font`, la taille des textes en
+    points. Une seule image à la fois : une toile n'est pas faite pour plusieurs fils.
+
+    >>> canvas = Canvas((200, 100), font=13)
+    >>> (line,) = canvas.axes[0].plot([0, 1], animated=True)
+    >>> canvas.keep()
+    >>> canvas.png([line])[1:4]
+    b'PNG'
+    """
+
+    def __init__(self, size: tuple[int, int], font: float = 13, rows: int = 1, columns: int = 1) -> None:
+        self.size, self._font = size, font
+        self._figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
+        self._figure.get_layout_engine().set(w_pad=0.12)
+        self._canvas = FigureCanvasAgg(self._figure)
+        self.axes: list[Axes] = list(self._figure.subplots(rows, columns, squeeze=False).flat)
+
+    def keep(self) -> None:
+        """Dessine le fond, tout sauf ce qui est `animated` (cadres, graduations, noms), et le garde."""
+        for text in self._figure.findobj(Text):
+            text.set_fontsize(self._font)
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def png(self, artists: Iterable[Artist]) -> bytes:
+        """Le PNG du fond, et de `artists` dessinés par-dessus, dans l'ordre."""
+        self._canvas.restore_region(self._background)
+        for artist in artists:
+            artist.axes.draw_artist(artist)
+        return png(Image.frombuffer("RGBA", self.size, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1))
+
+
 class Frame:
     """L'image des vues demandées, en PNG de `size` pixels ; les axes ne bougent pas tant que les données et le
     nombre d'époques restent les mêmes.
-
-    Le fond est dessiné une fois par configuration ; chaque image n'y ajoute que ce qui change. Une seule
-    image à la fois : `draw` n'est pas faite pour plusieurs fils.
 
     Arguments : `views`, des clés de `PANELS` ; `font`, la taille des textes en points.
 
@@ -167,32 +198,15 @@ class Frame:
         panels = [panel for view in views for panel in PANELS[view]]
         rows, columns = (2, 2) if len(panels) > 3 else (1, len(panels))
         self.size = (columns * (480 if columns < 3 else 400), rows * 400)
-        self._font, self._shown = font, None
-        self._figure = Figure(figsize=(self.size[0] / 100, self.size[1] / 100), dpi=100, layout="constrained")
-        self._figure.get_layout_engine().set(w_pad=0.12)
-        self._canvas = FigureCanvasAgg(self._figure)
-        axes = self._figure.subplots(rows, columns, squeeze=False).flat
-        self._panels = [panel(ax) for panel, ax in zip(panels, axes)]
+        self._canvas, self._shown = Canvas(self.size, font, rows, columns), None
+        self._panels = [panel(ax) for panel, ax in zip(panels, self._canvas.axes)]
 
     def draw(self, config: Config, scene: Scene) -> bytes:
         """Le PNG de `scene`, sur le fond qui convient à `config`."""
         background = [panel.key(config) for panel in self._panels]
         if background != self._shown:
-            self._reset(config)
+            for panel in self._panels:
+                panel.reset(config)
+            self._canvas.keep()
             self._shown = background
-        self._canvas.restore_region(self._background)
-        for panel in self._panels:
-            panel.draw(scene)
-        picture = Image.frombuffer("RGBA", self.size, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
-        buffer = BytesIO()
-        picture.convert("RGB").save(buffer, "png", compress_level=1)
-        return buffer.getvalue()
-
-    def _reset(self, config: Config) -> None:
-        """Redessine le fond : cadres, graduations, noms, niveau du hasard."""
-        for panel in self._panels:
-            panel.reset(config)
-        for text in self._figure.findobj(Text):
-            text.set_fontsize(self._font)
-        self._canvas.draw()
-        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+        return self._canvas.png(artist for panel in self._panels for artist in panel.draw(scene))

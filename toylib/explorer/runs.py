@@ -28,6 +28,7 @@ class Config(NamedTuple):
     hidden: tuple[int, ...]
     epochs: int
     batch_size: int | None
+    schedule: str
     seed: int
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +121,8 @@ class Runs:
         valid = None
         if self._valid:
             valid = gendata(self._valid, rule=config.rule, noise=config.noise, seed=config.seed + 10_000)
-        options = {"optimizer": config.optimizer, "batch_size": config.batch_size, "seed": config.seed}
+        options = {"optimizer": config.optimizer, "batch_size": config.batch_size}
+        options |= {"schedule": config.schedule, "seed": config.seed}
         return iter_sweep(model, *config.data(), config.epochs, lrs, valid=valid, weights=self._weights, **options)
 
     def _keep(self, run: Run) -> None:

@@ -1,26 +1,23 @@
 """L'explorateur : bouger le taux d'apprentissage réentraîne le réseau et redessine ses courbes."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import ipywidgets as widgets
-from IPython import get_ipython
 
 from toylib._checks import check_choice, check_lr, check_real, check_whole
 from toylib.explorer.controls import FIELDS, OPTIMIZER_NAMES, label, make_button, make_control, offered
 from toylib.explorer.frame import GHOST, PANELS, PINS, Frame, Scene
+from toylib.explorer.live import FONT, Live, assign
 from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.static import describe, small_multiples, three_rates
-from toylib.explorer.worker import LatestWorker
 from toylib.network import Net
 from toylib.plotting import STYLES, comma, percent
 from toylib.training import History
 
 FIRST, NEXT = 0.08, 0.05  # secondes avant une première image incomplète, puis entre deux
-LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
 
 
 class Request(NamedTuple):
@@ -31,7 +28,7 @@ class Request(NamedTuple):
     epoch: int
 
 
-class LrExplorer(widgets.VBox):
+class LrExplorer(Live):
     """Un curseur sur le taux d'apprentissage : à chaque cran, le réseau est réentraîné et ses
     courbes redessinées, depuis les mêmes poids initiaux et les mêmes données.
 
@@ -40,7 +37,7 @@ class LrExplorer(widgets.VBox):
         optimizer : "adam", "sgd" ou "momentum" ; la liste est toujours offerte.
         n, rule, noise : les données, comme pour `gendata` (2 entrées).
         hidden : largeurs des couches cachées, comme pour `Net`.
-        epochs, batch_size : comme pour `train`.
+        epochs, batch_size : comme pour `train` ; schedule aussi, par son nom.
         seed : graine des données, des poids et des mélanges.
             Chacun de ces arguments, de n à seed, peut être une liste : une commande offre alors ses valeurs, à
             partir de la première (pour hidden, une liste de suites de largeurs).
@@ -65,9 +62,6 @@ class LrExplorer(widgets.VBox):
     >>> explorer.close()
     """
 
-    # Par cellule de carnet : l'exécution qui a montré des explorateurs, et ces explorateurs.
-    _shown: ClassVar[dict[str, tuple[str, list["LrExplorer"]]]] = {}
-
     def __init__(
         self,
         lr: float = 0.01,
@@ -79,6 +73,7 @@ class LrExplorer(widgets.VBox):
         hidden: Sequence = (16, 16),
         epochs: int | Sequence[int] = 100,
         batch_size: int | None | Sequence = None,
+        schedule: str | Sequence[str] = "constant",
         seed: int | Sequence[int] = 0,
         valid: int = 0,
         views: Sequence[str] = ("curves",),
@@ -90,7 +85,7 @@ class LrExplorer(widgets.VBox):
         cache: bool = True,
     ) -> None:
         fields = {"n": n, "rule": rule, "noise": noise, "hidden": hidden, "epochs": epochs}
-        fields |= {"batch_size": batch_size, "seed": seed}
+        fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
         views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views)]
         self._first = _check_first(lr, optimizer, choices)
@@ -98,20 +93,18 @@ class LrExplorer(widgets.VBox):
         self._runs = Runs(check_whole("valid", valid), "boundary" in views, cache)
         self._frame = Frame(views, font=19 if projector else 13)
         self._shows_u = "u" in views
-        self._fonts = (30, 22) if projector else (20, 15)
         self._run: Run | None = None
         self._ghost: Run | None = None
         self._pins: tuple[Run, ...] = ()
-        self._submitting, self._painted = threading.Lock(), 0.0
-        super().__init__(self._build(choices, "boundary" in views, pin, restart, stop))
-        self.add_class("toylib-explorer")
-        self._worker = LatestWorker(self._work, self._rest)
+        rows = self._build(choices, "boundary" in views, pin, restart, stop)
+        picture = self._frame.draw(self._first, Scene(None))
+        super().__init__(rows, self._frame.size, picture, font=30 if projector else FONT)
         self._submit()
 
     # --- Les commandes
 
-    def _build(self, choices: dict, boundary: bool, pin: bool, restart: bool, stop: bool) -> list[widgets.Widget]:
-        """Les commandes, l'image, et le texte : légende, ligne d'état, défi."""
+    def _build(self, choices: dict, boundary: bool, pin: bool, restart: bool, stop: bool) -> list[list]:
+        """Les commandes, en rangées."""
         offers = {"lr": LR_GRID, "optimizer": list(OPTIMIZER_NAMES), **choices}
         self._controls = {
             field: make_control(field, values, getattr(self._first, field))
@@ -122,22 +115,14 @@ class LrExplorer(widgets.VBox):
         rows = [[slider, *self._steps(), *others], self._buttons(pin, restart, stop)]
         self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
         self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100)
-        self._unshown = [self._epoch, self._play]  # à fermer, bien qu'aucune boîte ne les contienne toujours
+        self._unshown = [self._epoch, self._play]
         if boundary:
             rows.append(self._player())
         if "epochs" in self._controls:
             self._controls["epochs"].observe(self._follow, names="value")
         for control in (*self._controls.values(), self._epoch):
             control.observe(self._submit, names="value")
-        self._image, self._text = self._picture(), widgets.HTML(self._status_html("entraînement…"))
-        boxes = (widgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows if row)
-        return [*boxes, self._image, self._text]
-
-    def _picture(self) -> widgets.Image:
-        """L'image : dans une fenêtre étroite elle rétrécit, et rien d'autre ne bouge."""
-        width, height = (f"{side}px" for side in self._frame.size)
-        layout = {"width": width, "max_width": "100%", "height": height, "flex": "0 0 auto", "object_fit": "contain"}
-        return widgets.Image(value=self._frame.draw(self._first, Scene(None)), layout=layout)
+        return rows
 
     def _steps(self) -> list[widgets.Button]:
         """Un cran de taux à gauche, à droite : pour un écran tactile, et pour `Notebook 7`, qui garde les flèches."""
@@ -203,17 +188,9 @@ class LrExplorer(widgets.VBox):
 
         Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
         """
-        known = {**self._controls, "epoch": self._epoch}
         if "lr" in values:
             values["lr"] = _snap(values["lr"])
-        for field, value in values.items():
-            check_choice("la commande", field, known)
-            options = range(self._epoch.max + 1) if field == "epoch" else [one for _, one in known[field].options]
-            if value not in options:
-                offer = ", ".join(map(str, options))
-                raise ValueError(f"{field} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")
-        for field, value in values.items():
-            known[field].value = value
+        assign({**self._controls, "epoch": self._epoch}, values)
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
@@ -225,7 +202,7 @@ class LrExplorer(widgets.VBox):
     def stop(self) -> None:
         """Arrête l'entraînement en cours ; bouger une commande le fait reprendre."""
         self._play.playing = False
-        self._worker.submit(None)
+        super().stop()
 
     def pin_curve(self) -> None:
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
@@ -265,26 +242,11 @@ class LrExplorer(widgets.VBox):
         """La ligne d'état, en texte."""
         return "" if self._run is None else _status(self._run)
 
-    def wait(self, timeout: float | None = 60, *, rest: bool = False) -> None:
-        """Attend que le réseau du moment soit entraîné et montré, `timeout` secondes au plus ; et, si `rest`,
-        que tous les taux soient calculés d'avance.
-
-        Lève : `TimeoutError` passé ce délai.
-        """
-        self._worker.wait(timeout, rest=rest)
-
-    def _work(self, request: Request | None, stale: Callable[[], bool]) -> None:
+    def _work(self, request: Request, stale: Callable[[], bool]) -> None:
         """Entraîne puis montre ; s'arrête dès que la demande n'est plus la dernière."""
-        if request is None:
-            self._text.value = self._status_html("arrêté : bougez une commande pour reprendre")
-            return
-        try:
-            run = self._recall(request.config) or self._train(request, stale)
-            if run is not None:
-                self._paint(run, request, stale)
-        except Exception as error:
-            self._text.value = self._status_html(f"L'entraînement a échoué : {error}")
-            raise
+        run = self._recall(request.config) or self._train(request, stale)
+        if run is not None:
+            self._paint(run, request, stale)
 
     def _rest(self, request: Request | None, stale: Callable[[], bool]) -> None:
         """Au repos : calcule d'avance les autres taux, et montre la courbe en U qui en résulte."""
@@ -310,29 +272,20 @@ class LrExplorer(widgets.VBox):
         return run
 
     def _paint(self, run: Run, request: Request, stale: Callable[[], bool]) -> None:
-        """Dessine `run`, la courbe précédente et les épinglées, puis les montre.
-
-        Une demande dépassée n'est montrée que si rien ne l'a été depuis `LATE` secondes : sous une touche
-        tenue, où chaque cran dépasse le précédent, l'image bouge quand même.
-        """
+        """Dessine `run`, la courbe précédente et les épinglées, puis les montre."""
         if self._outdated(stale):
             return
         same = self._run is None or self._run.config == run.config
         ghost = self._ghost if same else self._run
         finals = self._runs.finals(run.config) if self._shows_u else None
         scene = Scene(run, ghost, request.pins, finals, request.epoch)
-        png = self._frame.draw(run.config, scene)
+        picture = self._frame.draw(run.config, scene)
         if self._outdated(stale):
             return
-        self._painted = time.perf_counter()
-        self._image.value = png
-        self._text.value = self._legend_html(scene) + self._status_html(_status(run)) + self._challenge_html(run)
+        text = self._legend_html(scene) + self._status_html(_status(run)) + self._challenge_html(run)
+        self._show(picture, text)
         if run.reached == run.config.epochs:
             self._run, self._ghost = run, ghost
-
-    def _outdated(self, stale: Callable[[], bool]) -> bool:
-        """Vrai si une demande plus récente attend et qu'une image vient d'être montrée."""
-        return stale() and time.perf_counter() - self._painted < LATE
 
     def _legend_html(self, scene: Scene) -> str:
         """Le nom de chaque courbe, avec un échantillon de son trait."""
@@ -341,13 +294,9 @@ class LrExplorer(widgets.VBox):
         entries = [entry for entry in entries if entry[2] is not None]
         names = _names([run.config for *_, run in entries])
         samples = [_sample_html(style) + kind + name for (style, kind, _), name in zip(entries, names)]
-        size = self._fonts[1]
+        size = 3 * self._font // 4
         style = f"font-size: {size}px; line-height: 1.6; min-height: {1.6 * size:.0f}px"
         return f'<div style="{style}">{" &emsp; ".join(samples)}</div>'
-
-    def _status_html(self, text: str) -> str:
-        style = f"font-size: {self._fonts[0]}px; line-height: 1.4"
-        return f'<div class="toylib-status" role="status" style="{style}">{text}</div>'
 
     def _challenge_html(self, run: Run) -> str:
         """Le défi, qui s'allume quand il est relevé."""
@@ -358,54 +307,18 @@ class LrExplorer(widgets.VBox):
         met = reached is not None and reached <= epochs
         fate = f"✓ relevé à l'époque {reached}" if met else "pas encore relevé"
         colors = "background: #009E73; color: white" if met else "background: #EEEEEE; color: #222222"
-        style = f"font-size: {self._fonts[0]}px; line-height: 1.4; padding: 2px 8px; {colors}"
+        style = f"font-size: {self._font}px; line-height: 1.4; padding: 2px 8px; {colors}"
         text = f"Défi : exactitude ≥ {percent(accuracy)} en {epochs} époques au plus · {fate}"
         return f'<div class="toylib-challenge" style="{style}">{text}</div>'
 
-    # --- Montrer, remplacer, fermer
+    # --- Sans noyau
 
-    def _repr_mimebundle_(self, **kwargs) -> dict:
-        """Ajoute au curseur, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""
-        self._replace_in_cell()
-        bundle = super()._repr_mimebundle_(**kwargs)
+    def _still(self) -> tuple[str, bytes]:
+        """Trois taux : trop petit, bon, trop grand."""
         config = self._first._replace(optimizer=self.optimizer)
-        still = three_rates(self._runs.histories(config, LR_GRID[20::10]))
+        rates = three_rates(self._runs.histories(config, LR_GRID[20::10]))
         caption = f"{OPTIMIZER_NAMES[self.optimizer]}, règle « {config.rule} », {config.epochs} époques"
-        bundle["text/plain"] = describe(still, caption)
-        bundle["image/png"] = small_multiples(still)
-        return bundle
-
-    def _replace_in_cell(self) -> None:
-        """Ferme les explorateurs qu'une exécution précédente de la même cellule a montrés."""
-        parent = getattr(get_ipython(), "get_parent", dict)()
-        cell = parent.get("metadata", {}).get("cellId")
-        execution = parent.get("header", {}).get("msg_id")
-        if cell is None:
-            return
-        shown_by, explorers = self._shown.get(cell, (None, []))
-        if shown_by != execution:
-            for explorer in explorers:
-                if explorer is not self:
-                    explorer.close()
-            explorers = []
-        self._shown[cell] = (execution, [*explorers, self])
-
-    def close(self) -> None:
-        """Ferme l'explorateur, ses commandes et son fil de travail."""
-        if hasattr(self, "_worker"):
-            self._worker.close()
-            for part in self._unshown:
-                part.close()
-        _close_children(self)
-        super().close()
-
-
-def _close_children(box: widgets.Box) -> None:
-    """Ferme tout ce que `box` contient."""
-    for child in box.children:
-        if isinstance(child, widgets.Box):
-            _close_children(child)
-        child.close()
+        return describe(rates, caption), small_multiples(rates)
 
 
 def _name_play(button: widgets.Button, playing: bool) -> None:

@@ -1,5 +1,6 @@
 """La courbure maximale d'une perte, par la puissance itérée : leçons 04, 13 et 14."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -14,6 +15,9 @@ from toylib.training import as_tensors
 
 ITERATIONS = 500  # au plus ; la puissance itérée s'arrête dès que la courbure ne bouge plus
 CHUNK = 256  # points traités ensemble
+
+# La différentiation vers l'avant de torch a un état commun à tous les fils : un calcul à la fois.
+_MEASURING = threading.Lock()
 
 
 def max_curvature(model: Net, data, target, *, loss: str = "cross_entropy") -> float:
@@ -57,7 +61,8 @@ def max_curvatures(
     root = torch.ones_like(points) if scale is None else torch.as_tensor(scale, dtype=torch.float64).sqrt()
     products = vmap(lambda point, root, v: root * jvp(slope, (point,), (root * v,))[1])
     parts = zip(points.split(CHUNK), root.split(CHUNK))
-    return torch.cat([_top(partial(products, *part), part[0], tol) for part in parts]).numpy()
+    with _MEASURING:
+        return torch.cat([_top(partial(products, *part), part[0], tol) for part in parts]).numpy()
 
 
 def gradients(model: Net, weights, data, target, *, loss: str = "cross_entropy") -> np.ndarray:

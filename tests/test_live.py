@@ -1,0 +1,113 @@
+"""La démonstration vivante : ce qui la distingue de l'explorateur, que test_explorer.py éprouve."""
+
+import threading
+import time
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from toylib.explorer.controls import make_choice, make_slider
+from toylib.explorer.frame import Canvas
+from toylib.explorer.live import Demo, blank
+
+SIZE = (60, 40)
+
+
+def controls():
+    return {"lr": make_slider("Taux", [0.1, 0.2, 0.3], 0.1), "kind": make_choice("Sorte", {"un": 1, "deux": 2}, 1)}
+
+
+@pytest.fixture
+def demo():
+    made = Demo(controls(), lambda lr, kind: [(blank(SIZE), f"{lr} {kind}")], size=SIZE)
+    made.wait()
+    yield made
+    made.close()
+
+
+def test_each_change_is_answered(demo):
+    assert demo.status == "0.1 1"
+    demo.set(lr=0.3, kind=2)
+    demo.wait()
+    assert demo.status == "0.3 2"
+    assert demo.status in demo._text.value
+
+
+@pytest.mark.parametrize(("values", "extract"), [({"lr": 0.15}, "0.1, 0.2, 0.3"), ({"pas": 1}, "lr, kind")])
+def test_a_value_that_is_not_offered_is_refused_and_nothing_moves(demo, values, extract):
+    with pytest.raises(ValueError, match=extract):
+        demo.set(kind=2, **values)
+    assert demo.controls["kind"].value == 1
+
+
+def test_a_change_stops_what_was_being_computed():
+    started, seen = threading.Event(), []
+
+    def frames(lr, kind):
+        for k in range(10_000 if lr == 0.1 else 1):
+            started.set()
+            time.sleep(0.001)
+            seen.append(lr)
+            yield None if k % 2 else (blank(SIZE), f"{lr} : {k}")
+
+    demo = Demo(controls(), frames, size=SIZE)
+    started.wait(5)
+    demo.set(lr=0.2)
+    demo.wait()
+    assert len(seen) < 1000
+    assert seen[-1] == 0.2
+    assert demo.status == "0.2 : 0"
+    demo.close()
+
+
+def test_stop_says_so():
+    def frames(lr, kind):
+        while True:
+            time.sleep(0.001)
+            yield None
+
+    demo = Demo(controls(), frames, size=SIZE)
+    demo.stop()
+    demo.wait(5)
+    assert "arrêté" in demo._text.value
+    demo.close()
+
+
+def test_a_failure_is_read_in_the_status_line_and_raised_by_wait():
+    def frames(lr, kind):
+        if lr == 0.2:
+            raise RuntimeError("mémoire pleine")
+        yield blank(SIZE), "bien"
+
+    demo = Demo(controls(), frames, size=SIZE)
+    demo.set(lr=0.2)
+    with pytest.raises(RuntimeError, match="mémoire pleine"):
+        demo.wait()
+    assert "mémoire pleine" in demo._text.value
+    demo.set(lr=0.3)
+    demo.wait()
+    assert demo.status == "bien"
+    demo.close()
+
+
+def test_without_a_front_end_there_is_the_picture_and_the_status(demo):
+    bundle = demo._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert Image.open(BytesIO(bundle["image/png"])).size == SIZE
+    assert bundle["text/plain"].endswith("\n0.1 1")
+
+
+def test_closing_ends_the_worker(demo):
+    demo.close()
+    assert not demo._worker._thread.is_alive()
+
+
+def test_a_canvas_draws_its_artists_over_the_background_it_kept():
+    canvas = Canvas((200, 100), columns=2)
+    (line,) = canvas.axes[1].plot([0, 1], [0, 1], animated=True, color="red")
+    canvas.keep()
+    empty, full = (Image.open(BytesIO(canvas.png(artists))) for artists in ([], [line]))
+    assert empty.size == (200, 100)
+    colors = [{color for _, color in image.getcolors(2**16)} for image in (empty, full)]
+    assert [(255, 0, 0) in found for found in colors] == [False, True]

@@ -1,0 +1,279 @@
+"""La limite de stabilité de la leçon 13 : la courbure maximale suivie pas à pas, et la démonstration vivante."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+
+from toylib._checks import check_choice, check_lr, check_whole
+from toylib.data import gendata
+from toylib.explorer.controls import make_choice, make_slider
+from toylib.explorer.frame import Canvas
+from toylib.explorer.live import Demo
+from toylib.lessons.curvature import gradients, max_curvatures
+from toylib.network import Net
+from toylib.plotting import STYLES, comma, put_ticks
+from toylib.schedules import Schedule
+from toylib.sweep import Sweep, iter_sweep
+
+LIMITS = {"sgd": 2.0, "momentum": 3.8, "adam": 38.0}  # β = 0,9 : 2 + 2β, et (2 + 2β₁)/(1 − β₁)
+RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # du curseur
+LOSS_NAMES = {"quadratique": "squared", "entropie croisée": "cross_entropy"}
+LOST = 1e3  # au-delà de cette perte, la descente a divergé : sa courbure ne dit plus rien
+GROUP = 4  # points mesurés ensemble, sous la main : un dixième de seconde
+PAUSE = 0.1  # secondes entre deux images
+TALLEST = 21  # haut de l'axe des courbures de la démonstration
+LOWEST = 1e-4  # bas de celui des pertes
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Une descente sur le lot complet, dont on suit la courbure maximale.
+
+    Champs : `lr` et `optimizer` ; `loss`, la perte avant chaque pas et après le dernier, (N + 1,) ; `steps`, les T
+    pas où la courbure est mesurée, et `curvature`, ce qu'elle y vaut, (T,), NaN si la descente a divergé. float64.
+    """
+
+    lr: float
+    optimizer: str
+    loss: np.ndarray
+    steps: np.ndarray
+    curvature: np.ndarray
+
+    @property
+    def limit(self) -> float:
+        """La courbure au-delà de laquelle l'optimiseur, à ce taux, diverge sur un bol : voir `limit`."""
+        return limit(self.lr, self.optimizer)
+
+    def plateau(self, start: int) -> float:
+        """La courbure moyenne, du pas `start` au dernier.
+
+        >>> Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1])).plateau(1)
+        5.0
+        """
+        return float(self.curvature[self.steps >= start].mean())
+
+    def reached(self, share: float = 0.99) -> int | None:
+        """Le premier pas mesuré où la courbure vaut au moins `share` de la limite, ou None.
+
+        >>> Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1])).reached()
+        2
+        """
+        above = self.steps[self.curvature >= share * self.limit]
+        return int(above[0]) if len(above) else None
+
+
+def limit(lr: float, optimizer: str = "sgd") -> float:
+    """La limite de stabilité : la courbure d'un bol au-delà de laquelle la descente au taux `lr` diverge.
+
+    C'est 2/lr pour "sgd" ; (2 + 2β)/lr = 3,8/lr pour "momentum", β = 0,9 ; pour "adam", dont la courbure est celle
+    que voit le gradient divisé par √v̂ + ε, (2 + 2β₁)/((1 − β₁) lr) = 38/lr, β₁ = 0,9.
+
+    Lève : `ValueError` ou `TypeError` pour un taux ou un optimiseur qui ne convient pas.
+
+    Sources : Goh, *Why Momentum Really Works*, Distill, 2017 ; Cohen et al., *Adaptive Gradient Methods at the Edge
+    of Stability*, 2022, arXiv 2207.14484.
+
+    >>> limit(0.4), limit(0.5, "adam")
+    (5.0, 76.0)
+    """
+    return LIMITS[check_choice("optimizer", optimizer, LIMITS)] / check_lr(lr)
+
+
+def track(model: Net, data, target, steps: int, lr: float, **options) -> Track:
+    """Entraîne une copie de `model` sur le lot complet, et mesure la courbure maximale en chemin.
+
+    Arguments :
+        model : le réseau, qui n'est pas modifié ; en float64 (`model.double()`), sa limite est plus nette.
+        data, target : entrées et classes, comme pour `train` ; steps : nombre de pas ; lr : un seul taux.
+        optimizer : "sgd" (par défaut), "momentum" ou "adam" ; la courbure est alors celle, préconditionnée, que
+            voit Adam. loss : "squared" (par défaut) ou "cross_entropy". schedule : comme pour `sweep` ; la
+            limite du `Track` reste celle du taux `lr`.
+        every : la courbure est mesurée tous les `every` pas, 50 par défaut ; tol : voir `max_curvatures`.
+
+    Rend : un `Track`. Lève : `ValueError` ou `TypeError`, comme `sweep`.
+
+    Source : Cohen et al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability*, 2021,
+    arXiv 2103.00065.
+
+    >>> f, y2 = gendata(50, seed=0)
+    >>> track(Net(2, seed=0).double(), f, y2, steps=100, lr=0.1).curvature.shape
+    (3,)
+    """
+    *_, last = iter_track(model, data, target, steps, lr, group=None, **options)
+    return last
+
+
+def iter_track(
+    model: Net,
+    data,
+    target,
+    steps: int,
+    lr: float,
+    *,
+    optimizer: str = "sgd",
+    loss: str = "squared",
+    schedule: str | Schedule = "constant",
+    every: int = 50,
+    tol: float = 1e-3,
+    group: int | None = GROUP,
+) -> Iterator[Track]:
+    """La même chose, livrée à mesure : chaque fois, un `Track` des pas faits et des courbures mesurées jusque-là.
+
+    Mêmes arguments et mêmes erreurs que `track`. `group` : le nombre de points mesurés ensemble ; None, tous, à
+    la fin. Qui cesse de parcourir arrête tout.
+    """
+    check_lr(lr)
+    at, curvature = np.arange(0, check_whole("steps", steps) + 1, check_whole("every", every, 1)), np.empty(0)
+    measured = {"optimizer": optimizer, "loss": loss}
+    for run in iter_sweep(model, data, target, steps, [lr], **measured, schedule=schedule, weights=True):
+        yield Track(lr, optimizer, run.loss[0], at[: len(curvature)], curvature)
+        whole = run.loss.shape[1] == steps + 1
+        for ready in _groups(at[len(curvature) :], run.loss.shape[1], group, whole):
+            new = _measure(model, data, target, run, ready, tol=tol, **measured)
+            curvature = np.append(curvature, new)
+            yield Track(lr, optimizer, run.loss[0], at[: len(curvature)], curvature)
+
+
+def _groups(waiting: np.ndarray, done: int, group: int | None, whole: bool) -> list[np.ndarray]:
+    """Les pas à mesurer maintenant, par groupes ; à la fin, le dernier groupe peut être plus petit."""
+    ready = waiting[waiting < done]
+    size = len(waiting) if group is None else group
+    parts = [ready[start : start + size] for start in range(0, len(ready), max(1, size))]
+    return [part for part in parts if whole or (group and len(part) == size)]
+
+
+def _measure(
+    model: Net, data, target, run: Sweep, at: np.ndarray, *, optimizer: str, loss: str, tol: float
+) -> np.ndarray:
+    """La courbure aux pas `at`, (len(at),) ; NaN là où la perte n'est plus raisonnable."""
+    curvature, at_fine = np.full(len(at), np.nan), run.loss[0, at] < LOST
+    points, scale = at[at_fine], None
+    if len(points) == 0:
+        return curvature
+    if optimizer == "adam":
+        scale = adam_scale(gradients(model, run.weights[0, : points[-1] + 1], data, target, loss=loss))[points]
+    curvature[at_fine] = max_curvatures(model, run.weights[0, points], data, target, loss=loss, scale=scale, tol=tol)
+    return curvature
+
+
+def adam_scale(slopes: np.ndarray, beta2: float = 0.999) -> np.ndarray:
+    """Ce par quoi Adam multiplie chaque composante à chaque pas, lr et β₁ mis à part : 1/(√v̂ + ε), ε = 1e-8.
+
+    Arguments : `slopes`, (T, D), les gradients de tous les pas depuis le premier. Rend : float64 (T, D).
+    Source : Kingma & Ba, *Adam*, 2015, algorithme 1.
+
+    >>> adam_scale(np.array([[2.0], [2.0]])).round(6).tolist()
+    [[0.5], [0.5]]
+    """
+    squares = (1 - beta2) * np.square(np.asarray(slopes, dtype=float))
+    v = np.array(list(accumulate(squares, lambda v, square: beta2 * v + square)))
+    corrected = v / (1 - beta2 ** np.arange(1, len(v) + 1))[:, None]
+    return 1 / (np.sqrt(corrected) + 1e-8)
+
+
+def plot_track(track: Track, axes: Sequence[Axes] | None = None, *, label: str | None = None) -> Sequence[Axes]:
+    """Dessine la perte sur `axes[0]`, la courbure et sa limite (en tirets, même couleur) sur `axes[1]`.
+
+    Arguments : `axes`, deux axes ; par défaut, une figure neuve. `label` : nom dans la légende, celui du taux par
+    défaut. Plusieurs appels superposent les courbes.
+
+    Rend : `axes`. Lève : `TypeError` si `track` n'est pas un `Track`.
+
+    >>> made = Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1]))
+    >>> plot_track(made, plt.figure().subplots(1, 2))[1].get_ylabel()
+    'Courbure maximale'
+    """
+    if not isinstance(track, Track):
+        raise TypeError(f"track doit être un Track, que rend la fonction track ; reçu : {type(track).__name__}.")
+    left, right = axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
+    color = STYLES[len(left.lines) % len(STYLES)]["color"]
+    label = f"lr = {comma(track.lr)}" if label is None else label
+    left.semilogy(track.loss, color=color, linewidth=1.5, label=label)
+    right.plot(track.steps, track.curvature, color=color, linewidth=2)
+    right.axhline(track.limit, color=color, linestyle="--", linewidth=1.5)
+    left.set(xlabel="Pas", ylabel="Perte")
+    right.set(xlabel="Pas", ylabel="Courbure maximale", ylim=(0, None))
+    for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
+        put_ticks(axis)
+    left.legend()
+    return axes
+
+
+def edge_explorer(steps: int = 4000, seed: int = 0) -> Demo:
+    """La démonstration : la perte, la courbure et la limite 2/lr, selon le taux et selon la perte choisie.
+
+    Le réseau `Net(2, seed=seed)`, en float64, apprend 100 points de la règle "band" par `steps` pas de descente de
+    gradient simple. Commandes : `lr` et `loss`.
+
+    >>> demo = edge_explorer(steps=40)
+    >>> demo.wait()
+    >>> demo.status.split(" · ")[2]
+    'limite 2/lr = 5'
+    >>> demo.close()
+    """
+    picture, data, model = _Picture(steps), gendata(100, rule="band", seed=0), Net(2, seed=seed).double()
+
+    def frames(lr: float, loss: str) -> Iterator[tuple[bytes, str] | None]:
+        made, painted = Track(lr, "sgd", np.empty(0), np.empty(0), np.empty(0)), time.perf_counter()
+        yield picture(made), f"lr {comma(lr)} · 2/lr = {comma(limit(lr))} · calcul…"
+        for made in iter_track(model, *data, steps, lr, loss=loss, every=max(1, steps // 40)):
+            late = time.perf_counter() - painted > PAUSE
+            if late:
+                painted = time.perf_counter()
+            yield (picture(made), f"lr {comma(lr)} · pas {len(made.loss) - 1} sur {steps}") if late else None
+        yield picture(made), _status(made, loss)
+
+    rate, choice = make_slider("Taux d'apprentissage", RATES, 0.4), make_choice("Perte", LOSS_NAMES, "squared")
+    return Demo({"lr": rate, "loss": choice}, frames, size=picture.size)
+
+
+class _Picture:
+    """L'image de la démonstration : deux panneaux, dont les axes ne bougent pas."""
+
+    size = (960, 460)
+
+    def __init__(self, steps: int) -> None:
+        self._canvas = Canvas(self.size, columns=2)
+        left, right = self._canvas.axes
+        left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte")
+        right.set(ylim=(0, TALLEST), ylabel="Courbure maximale")
+        for ax in self._canvas.axes:
+            ax.set(xlim=(0, steps), xlabel="Pas")
+            ax.grid(color="0.88")
+            put_ticks(ax.xaxis, *np.linspace(0, steps, 5))
+        put_ticks(left.yaxis)
+        put_ticks(right.yaxis, 0, 5, 10, 15, 20)
+        (self._loss,) = left.plot([], animated=True, linewidth=1.5, **STYLES[0])
+        (self._curvature,) = right.plot([], animated=True, linewidth=2.5, **STYLES[0])
+        (self._limit,) = right.plot([], animated=True, linewidth=2, **STYLES[1])
+        self._name: Text = right.text(steps, 0, "", animated=True, ha="right", va="bottom", color=STYLES[1]["color"])
+        self._canvas.keep()
+
+    def __call__(self, made: Track) -> bytes:
+        """Le PNG de ce qui est connu de la descente ; ce qui sort des axes reste à leur bord."""
+        loss = np.clip(np.nan_to_num(made.loss, nan=np.inf), LOWEST, 10)
+        self._loss.set_data(np.arange(len(loss)), loss)
+        self._curvature.set_data(made.steps, np.minimum(made.curvature, TALLEST))
+        self._limit.set_data(self._limit.axes.get_xlim(), [made.limit] * 2)
+        self._name.set(y=made.limit, text=f"2/lr = {comma(made.limit)} ")
+        return self._canvas.png([self._loss, self._limit, self._curvature, self._name])
+
+
+def _status(made: Track, loss: str) -> str:
+    """La ligne d'état finale : des moyennes et des oui ou non, que l'arrondi des machines ne change pas."""
+    name = next(name for name, value in LOSS_NAMES.items() if value == loss)
+    parts = [f"lr {comma(made.lr)}", f"perte {name}", f"limite 2/lr = {comma(made.limit)}"]
+    if not np.isfinite(made.curvature).all():
+        return " · ".join([*parts, "la descente diverge"])
+    mean = made.plateau(made.steps[-1] // 2)
+    rises = "remonte parfois" if (np.diff(made.loss) > 0).any() else "ne remonte jamais"
+    ends = f"la perte {rises} et finit sous {comma(10 ** np.ceil(np.log10(made.loss[-1])))}"
+    reached = "atteint la limite" if made.reached() is not None else "n'atteint pas la limite"
+    halves = f"moyenne {comma(mean, 2)} sur la seconde moitié, soit lr·λ = {comma(made.lr * mean, 2)}"
+    return " · ".join([*parts, f"la courbure part de {comma(made.curvature[0], 2)} et {reached}", halves, ends])
