@@ -3,6 +3,8 @@
 
 python3 cours.py                installe ce qu'il faut dans .venv et ouvre les leçons dans JupyterLab
 python3 cours.py tests [...]    installe les outils de test et lance pytest, avec ces arguments
+python3 cours.py --hors-ligne DOSSIER
+                                prépare dans DOSSIER une copie du cours qui s'installe sans réseau
 
 Sous Windows : py cours.py
 """
@@ -11,6 +13,7 @@ Sous Windows : py cours.py
 import hashlib
 import json
 import os
+import platform
 import secrets
 import shutil
 import signal
@@ -24,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+WHEELS = ROOT / "paquets"  # dans une copie hors ligne : tout ce que pip demanderait au réseau
+COURSE = ("cours.py", "requirements.txt", "pyproject.toml", "README.md", "LICENSE", "toylib", "notebooks")
 FIRST_LESSON = "00_bien_demarrer.ipynb"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 BINDER = "Sans installation, le cours s'ouvre aussi dans Binder : le README dit comment."
@@ -40,7 +45,7 @@ class Missing(Exception):
     """Ce qui manque, dit à l'utilisateur."""
 
 
-def check_machine(version=sys.version_info, platform=sys.platform, root=ROOT):
+def check_machine(version=sys.version_info, system=sys.platform, root=ROOT):
     """Lève `Missing` si ce Python ou ce dossier ne peuvent pas accueillir le cours."""
     if tuple(version[:2]) < (3, 11):
         found = ".".join(str(part) for part in version[:2])
@@ -53,7 +58,7 @@ def check_machine(version=sys.version_info, platform=sys.platform, root=ROOT):
             "Il manque à Python son module venv. Sous Debian ou Ubuntu : sudo apt install python3-venv"
         ) from None
     too_long = len(str(root)) + len("/.venv/") + LONGEST_INSTALLED > WINDOWS_LIMIT
-    if platform == "win32" and too_long and not _windows_long_paths():
+    if system == "win32" and too_long and not _windows_long_paths():
         raise Missing(
             f"Le chemin du dossier est trop long pour Windows ({len(str(root))} caractères) : "
             "déplacez le cours dans un dossier plus court, par exemple C:\\cours."
@@ -73,6 +78,11 @@ def _windows_long_paths():
 
 def explain(output):
     """Ce que l'échec d'une installation veut dire, d'après ce que pip en a écrit."""
+    if WHEELS.is_dir() and "No matching distribution" in output:
+        return (
+            f"Il manque des paquets pour ce système ou ce Python ({_this_python()}). Sur une machine semblable, "
+            "qui a le réseau : python3 cours.py --hors-ligne, vers ce même dossier, les ajoutera."
+        )
     network = ("Failed to establish", "name resolution", "getaddrinfo", "Name or service", "ConnectTimeout")
     if any(sign in output for sign in (*network, "ProxyError", "Read timed out", "Network is unreachable")):
         return "Le réseau ne répond pas : vérifiez la connexion (ou le proxy), puis relancez la commande."
@@ -88,9 +98,9 @@ def explain(output):
     return "L'installation a échoué. Ce que pip en dit :\n" + "\n".join(output.strip().splitlines()[-8:])
 
 
-def explain_torch(output, platform=sys.platform):
+def explain_torch(output, system=sys.platform):
     """Ce que l'échec d'un `import torch` veut dire."""
-    if platform == "win32" and ("WinError 126" in output or "DLL" in output):
+    if system == "win32" and ("WinError 126" in output or "DLL" in output):
         return (
             "Il manque à Windows le « Visual C++ Redistributable » dont PyTorch a besoin. "
             "Installez https://aka.ms/vs/17/release/vc_redist.x64.exe, puis relancez la commande."
@@ -106,8 +116,11 @@ def install(tests):
         return
     if not _quiet([PYTHON, "-c", f"import pip, sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"])[0]:
         _step("Création de l'environnement", [sys.executable, "-m", "venv", "--clear", VENV], explain)
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _install_torch(pip)
+    pip = _pip("install")
+    if WHEELS.is_dir():
+        pip += ["--no-index", "--find-links", WHEELS]
+    else:
+        _ask_cpu_torch(pip)
     extra = ".[tests]" if tests else "."
     _step("Installation du cours", [*pip, "-c", "requirements.txt", "-e", extra], explain)
     _step("Vérification de PyTorch", [PYTHON, "-c", "import torch"], explain_torch)
@@ -121,12 +134,20 @@ def fingerprint():
     return hashlib.sha256(b"\0".join([*parts, str(ROOT).encode(), sys.version.encode()])).hexdigest()
 
 
-def _install_torch(pip, platform=sys.platform):
-    """Sous Linux, demande d'abord torch à l'index de PyTorch : l'autre sert une édition CUDA de plusieurs Go."""
+def _pip(action):
+    """Le début d'une commande de pip."""
+    return [PYTHON, "-m", "pip", action, "--quiet", "--disable-pip-version-check"]
+
+
+def _ask_cpu_torch(pip, system=sys.platform):
+    """Sous Linux, demande d'abord torch à l'index de PyTorch : l'autre sert une édition CUDA de plusieurs Go.
+
+    `pip` : une commande de pip, qui installe ou qui met de côté.
+    """
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     pin = next(line.split()[0] for line in lines if line.startswith("torch=="))
     present = f"import torch; assert torch.__version__.split('+')[0] == '{pin.split('==')[1]}'"
-    if platform != "linux" or _quiet([PYTHON, "-c", present])[0]:
+    if system != "linux" or ("install" in pip and _quiet([PYTHON, "-c", present])[0]):
         return
     cpu_only = ["--no-deps", "--index-url", CPU_INDEX, "--retries", "0", "--timeout", "10", pin]
     print("Téléchargement de PyTorch (environ 200 Mo)")
@@ -186,6 +207,38 @@ def lay_lessons(source=ROOT / "notebooks", work=ROOT / "travail"):
             partial.replace(copy)
 
 
+def prepare_offline(folder):
+    """Met dans `folder` le cours et tout ce que son installation demande, pour ce système et ce Python.
+
+    Lancée sur plusieurs machines vers un même dossier, la commande y ajoute ce que chacune demande. `travail/`
+    n'y est jamais touché.
+    """
+    import tomllib
+
+    if ROOT in (folder, *folder.parents):
+        raise Missing(f"--hors-ligne veut un dossier hors du cours ; reçu : {folder}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in (ROOT / name for name in COURSE):
+        if source.is_dir():
+            left = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+            shutil.copytree(source, folder / source.name, ignore=left, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, folder / source.name)
+    wheels = folder / WHEELS.name
+    pip = [*_pip("wheel"), "--wheel-dir", wheels]
+    _ask_cpu_torch(pip)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    _step("Téléchargement des paquets", [*pip, "--find-links", wheels, "-c", "requirements.txt", *wanted], explain)
+    print(f"Prêt : copiez {folder} sur chaque machine, puis, dans la copie : python3 cours.py")
+    return 0
+
+
+def _this_python():
+    """Ce système et ce Python, en quelques mots."""
+    return f"Python {sys.version_info[0]}.{sys.version_info[1]}, {sys.platform}, {platform.machine()}"
+
+
 def prepare():
     """Ce que `install` et `main` font pour .venv, dans un environnement déjà fait : conda, Binder, JupyterHub."""
     write_settings(Path(sys.prefix))
@@ -199,13 +252,20 @@ def lab_command(is_root):
     return [str(part) for part in command] + (["--allow-root"] if is_root else [])
 
 
-def has_screen(platform=sys.platform, environ=os.environ):
+def has_screen(system=sys.platform, environ=os.environ):
     """Vrai s'il y a un écran où ouvrir un navigateur."""
-    return platform != "linux" or any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return system != "linux" or any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def run_tests(arguments):
+    """Lance pytest ; les carnets rejoués n'ont pas de barre de progression."""
+    environment = {**_environment(), "TQDM_DISABLE": "1"}
+    return subprocess.call([str(PYTHON), "-m", "pytest", *arguments], cwd=str(ROOT), env=environment)
 
 
 def open_lab():
-    """Lance JupyterLab dans travail/, ouvre la première leçon, et attend qu'on l'arrête."""
+    """Pose les leçons, lance JupyterLab dans travail/, ouvre la première, et attend qu'on l'arrête."""
+    lay_lessons()
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     if is_root:
         print("Attention : JupyterLab tourne en superutilisateur (root) ; un compte ordinaire est plus sûr.")
@@ -257,22 +317,22 @@ def _announce(server):
 
 def main(arguments):
     """Exécute la commande et rend son code de sortie."""
-    if arguments and arguments[0] != "tests":
+    tests, offline = arguments[:1] == ["tests"], arguments[:1] == ["--hors-ligne"] and len(arguments) == 2
+    if arguments and not tests and not offline:
         print(__doc__.strip())
         return 0 if arguments[0] in ("-h", "--help") else 2
     try:
         check_machine()
-        install(tests=bool(arguments))
-        if arguments:
-            # Les carnets que nbval rejoue n'ont pas de barre de progression.
-            environment = {**_environment(), "TQDM_DISABLE": "1"}
-            return subprocess.call([str(PYTHON), "-m", "pytest", *arguments[1:]], cwd=str(ROOT), env=environment)
-        lay_lessons()
-        return open_lab()
+        install(tests)
+        if tests:
+            return run_tests(arguments[1:])
+        return prepare_offline(Path(arguments[1]).resolve()) if offline else open_lab()
     except Missing as missing:
         print(f"\n{missing}", file=sys.stderr)
     except PermissionError as error:
         print(f"\nL'écriture est refusée ({error.filename}) : copiez le cours dans un dossier à vous.", file=sys.stderr)
+    except OSError as error:
+        print(f"\n{explain(str(error))}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nInterrompu ; la même commande reprendra.", file=sys.stderr)
     return 1

@@ -51,10 +51,10 @@ def test_a_path_too_long_for_windows_is_refused_unless_long_paths_are_on(monkeyp
     root = "C:\\" + "x" * (length - 3)
     if refused:
         with pytest.raises(cours.Missing, match=f"trop long pour Windows .{length} caractères"):
-            cours.check_machine(platform="win32", root=root)
+            cours.check_machine(system="win32", root=root)
     else:
-        cours.check_machine(platform="win32", root=root)
-    cours.check_machine(platform="linux", root="/" + "x" * 300)
+        cours.check_machine(system="win32", root=root)
+    cours.check_machine(system="linux", root="/" + "x" * 300)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_where_there_is_a_screen(platform, environ, screen):
 def test_the_cpu_index_is_asked_first_on_linux_alone(monkeypatch, platform, asked):
     calls = []
     monkeypatch.setattr(cours, "_quiet", lambda command: calls.append(list(map(str, command))) or (len(calls) > 1, ""))
-    cours._install_torch(["pip", "install"], platform)
+    cours._ask_cpu_torch(["pip", "install"], platform)
     installs = [call for call in calls if call[0] == "pip"]
     assert len(installs) == asked
     for call in installs:
@@ -111,7 +111,7 @@ def test_the_cpu_index_is_asked_first_on_linux_alone(monkeypatch, platform, aske
 
 def test_an_unreachable_cpu_index_is_said_and_is_not_fatal(monkeypatch, capsys):
     monkeypatch.setattr(cours, "_quiet", lambda command: (False, ""))
-    cours._install_torch(["pip", "install"], "linux")
+    cours._ask_cpu_torch(["pip", "install"], "linux")
     assert "L'index de PyTorch ne répond pas" in capsys.readouterr().out
 
 
@@ -200,7 +200,7 @@ def test_the_lab_opens_with_its_token_on_another_port_when_8888_is_taken(tmp_pat
             "import cours, pathlib, signal, sys\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # une tâche de fond l'ignore
             "cours.VENV, cours.PYTHON = pathlib.Path(sys.argv[1]) / 'venv é', sys.executable\n"
-            "cours.VENV.mkdir(); cours.lay_lessons(); sys.exit(cours.open_lab())"
+            "cours.VENV.mkdir(); sys.exit(cours.open_lab())"
         )
         environment = {key: value for key, value in os.environ.items() if "DISPLAY" not in key} | {
             "PYTHONPATH": str(ROOT)
@@ -229,3 +229,77 @@ def test_the_lab_opens_with_its_token_on_another_port_when_8888_is_taken(tmp_pat
             process.send_signal(signal.SIGINT)
             time.sleep(0.2)
             assert process.wait(30) == 0
+
+
+def test_the_offline_folder_is_outside_the_course(tmp_path, monkeypatch):
+    for folder in (ROOT, ROOT / "notebooks", ROOT / "clé"):
+        with pytest.raises(cours.Missing, match="--hors-ligne veut un dossier hors du cours"):
+            cours.prepare_offline(folder)
+    assert not (ROOT / "clé").exists()
+
+
+def test_a_folder_made_for_another_python_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(cours, "WHEELS", tmp_path)
+    said = cours.explain("ERROR: No matching distribution found for torch==2.13.0")
+    assert f"Python {sys.version_info[0]}.{sys.version_info[1]}" in said
+    assert "--hors-ligne" in said
+
+
+# La boucle locale d'un espace réseau neuf est éteinte : JupyterLab, qui n'écoute qu'elle, la veut allumée.
+CUT_OFF = """
+import fcntl, os, socket, struct, sys
+with socket.socket() as any_socket:
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 1))
+os.execv(sys.executable, [sys.executable, "-u", *sys.argv[1:]])
+"""
+
+
+def cut_off(*arguments):
+    """La commande qui lance Python dans un espace réseau sans autre interface que la boucle locale."""
+    return ["unshare", "--net", "--map-root-user", sys.executable, "-c", CUT_OFF, *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory):
+    """Le dossier que prépare `--hors-ligne`, avec le réseau."""
+    if sys.platform != "linux" or subprocess.run(cut_off("-c", "")).returncode:
+        pytest.skip("couper le réseau demande Linux et le droit d'y faire un espace réseau (unshare)")
+    patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("clé usb") / "cours"
+    patch.setattr(cours, "PYTHON", sys.executable)
+    cours.prepare_offline(folder)
+    patch.undo()
+    return folder
+
+
+def test_the_offline_folder_installs_and_opens_with_the_network_cut(offline):
+    """La vraie commande, sur une machine sans réseau, jusqu'à l'adresse de JupyterLab ; puis une expérience."""
+    no_cache = {key: value for key, value in os.environ.items() if "DISPLAY" not in key and key != "PYTHONPATH"}
+    no_cache |= {"PIP_NO_CACHE_DIR": "1", "PIP_CONFIG_FILE": os.devnull}
+    probe = "import socket; socket.create_connection(('1.1.1.1', 53), 2)"
+    assert subprocess.run(cut_off("-c", probe), capture_output=True).returncode
+    process = subprocess.Popen(cut_off(offline / "cours.py"), env=no_cache, stdout=subprocess.PIPE, text=True)
+    lines = []
+    while not re.search(r"http://localhost:\d+/lab/tree/00_", lines[-1] if lines else ""):
+        lines.append(process.stdout.readline())
+        assert lines[-1], "".join(lines)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert (offline / "travail/07_taux_d_apprentissage.ipynb").is_file()
+    python = offline / ".venv/bin/python"
+    code = f"import os; os.execv({str(python)!r}, [{str(python)!r}, '-m', 'toylib', '--epochs', '2'])"
+    done = subprocess.run(cut_off("-c", code), cwd=offline, env=no_cache, capture_output=True, text=True)
+    assert "0,001" in done.stdout, done.stderr
+
+
+def test_preparing_again_never_touches_the_work_of_the_copy(offline):
+    mine = offline / "travail" / "07_taux_d_apprentissage.ipynb"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mes réponses")
+    (offline / "notebooks" / "07_taux_d_apprentissage.ipynb").write_text("abîmé")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(cours, "_step", lambda *arguments: None)
+    monkeypatch.setattr(cours, "_ask_cpu_torch", lambda pip: None)
+    cours.prepare_offline(offline)
+    monkeypatch.undo()
+    assert mine.read_text() == "mes réponses"
+    assert (offline / "notebooks" / mine.name).read_bytes() == (ROOT / "notebooks" / mine.name).read_bytes()

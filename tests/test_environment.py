@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 CONDA_NAMES = {"pytorch-cpu": "torch"}
 # Sans édition sûre sur conda-forge ; sans lui, les tests du navigateur disent comment l'obtenir.
-NOT_ON_CONDA = {"playwright"}
+NOT_ON_CONDA = {"playwright", "axe-playwright-python"}
 
 
 def ranges(lines):
