@@ -11,6 +11,7 @@ from IPython import get_ipython
 from PIL import Image
 
 from toylib._checks import check_choice
+from toylib.explorer.screen_reader import ScreenReader
 from toylib.explorer.worker import LatestWorker
 
 LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
@@ -40,7 +41,7 @@ class Live(widgets.VBox):
         self._image = widgets.Image(value=picture, layout=layout)  # étroite, elle rétrécit, et rien d'autre ne bouge
         self._text = widgets.HTML(self._status_html("calcul…"))
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
-        super().__init__([*boxes, self._image, self._text])
+        super().__init__([*boxes, self._image, self._text, ScreenReader()])
         self.add_class("toylib-explorer")
         self._worker = LatestWorker(self._answer, self._rest)
 
@@ -92,7 +93,7 @@ class Live(widgets.VBox):
 
     def _status_html(self, text: str) -> str:
         style = f"font-size: {self._font}px; line-height: 1.4"
-        return f'<div class="toylib-status" role="status" style="{style}">{text}</div>'
+        return f'<div class="toylib-status" style="{style}">{text}</div>'
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Ajoute au widget, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""

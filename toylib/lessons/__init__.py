@@ -11,6 +11,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Markdown
 
+from toylib.explorer.screen_reader import ScreenReader
 from toylib.lessons.exercises import Verdict, verifier
 from toylib.lessons.quiz import Quiz
 
@@ -29,6 +30,8 @@ def describe(demo: widgets.interactive, **kwargs) -> dict:
 
     La figure de départ n'y est pas : c'est déjà une sortie de la cellule.
     """
+    if not any(isinstance(child, ScreenReader) for child in demo.children):
+        demo.children += (ScreenReader(),)
     values = ", ".join(f"{w.description} = {_reading(w)}" for w in demo.kwargs_widgets)
     text = f"Démonstration ({values}) : exécutez la cellule pour bouger les curseurs."
     return {**demo._repr_mimebundle_(**kwargs), "text/plain": text}
