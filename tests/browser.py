@@ -10,6 +10,9 @@ from toylib.plotting import comma, percent
 
 CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
 
+# Ce qui, dans une cellule, fait une démonstration vivante.
+LIVE = re.compile(r"@interact|LrExplorer\(|_explorer\(")
+
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import french
 import pytest
-from browser import CODE_CELLS, ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
+from browser import CODE_CELLS, LIVE, ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
 
 from toylib.explorer import LR_GRID
 from toylib.plotting import comma
@@ -34,7 +34,7 @@ def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(lesson):
     outputs = lesson.evaluate(f"{CODE_CELLS}.map(c => [c.model.sharedModel.source, c.model.outputs.toJSON()])")
     faults = [output for _, cell in outputs for output in cell if "ename" in output or output.get("name") == "stderr"]
     assert faults == []
-    wanted = sum("@interact" in source or "LrExplorer(" in source for source, _ in outputs)
+    wanted = sum(LIVE.search(source) is not None for source, _ in outputs)
     assert lesson.locator(DEMONSTRATIONS).count() == wanted == len(shown(lesson))
     assert lesson.locator(".toylib-quiz").count() == 1
     assert lesson.get_by_text(re.compile("model not found|Error displaying widget|Loading widget")).count() == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import LIVE
 
 import cours
 
@@ -36,7 +37,7 @@ def code(notebook):
 
 def is_live(cell):
     """La cellule montre-t-elle une démonstration vivante ?"""
-    return re.search(r"@interact|LrExplorer\(|_explorer\(", cell.source) is not None
+    return LIVE.search(cell.source) is not None
 
 
 def prose(notebook):

@@ -1,0 +1,191 @@
+"""Le plancher de bruit de la leçon 12, le pic d'Adam et l'échauffement, et la démonstration."""
+
+import numpy as np
+import pytest
+
+from toylib import Net, gendata, sweep
+from toylib.lessons.noise_floor import (
+    SIZES,
+    START,
+    bowl_end,
+    expected_squares,
+    floor_explorer,
+    noise_floor,
+    noisy_descents,
+)
+from toylib.schedules import SCHEDULES, factors, warmup
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("size", [1, 10])
+@pytest.mark.parametrize("lr", [0.05, 0.2, 0.5, 1.0, 1.8])
+def test_the_floor_is_lr_over_b_times_two_minus_lr(lr, size, seed):
+    """La mesure : les 200 derniers pas de 600, mille descentes ; le plancher d'un bol de courbure 1."""
+    assert noise_floor(lr, size) == pytest.approx(lr / (size * (2 - lr)))
+    w = noisy_descents([lr] * 600, size, seed=seed)[-200:]
+    assert (w**2).mean() == pytest.approx(noise_floor(lr, size), rel=0.05)
+
+
+def test_the_floor_is_where_the_exact_sequence_stops():
+    for lr in (0.01, 0.3, 1.0, 1.9):
+        for size in SIZES:
+            end = expected_squares([lr] * 2000, size)[-1]
+            assert end == pytest.approx(noise_floor(lr, size), rel=1e-10)
+
+
+def test_small_rates_follow_the_ratio_of_lr_to_b_and_large_ones_leave_it():
+    assert noise_floor(0.1, 10) == pytest.approx(noise_floor(0.01, 1), rel=0.06)
+    assert noise_floor(1.8, 10) > 5 * noise_floor(0.18, 1)
+
+
+def test_the_exact_sequence_is_the_mean_of_the_descents():
+    for name in SCHEDULES:
+        lrs = 0.5 * np.array(factors(name, 300))
+        measured = (noisy_descents(lrs, 5, copies=20_000, seed=3) ** 2).mean(axis=1)
+        assert measured == pytest.approx(expected_squares(lrs, 5), rel=0.06)
+
+
+def test_beyond_two_nothing_settles_and_the_floor_is_infinite():
+    for lr in (2.0, 2.1, 3.0):
+        assert noise_floor(lr, 50) == np.inf
+        squares = expected_squares([lr] * 500, 50)
+        assert (np.diff(squares) > 0).all()
+    assert squares[-1] > 1e100
+    assert (np.abs(noisy_descents([2.1] * 500, 50, copies=4, seed=0)[-1]) > 1e10).all()
+    assert np.isfinite(noise_floor(1.9999, 50))
+
+
+@pytest.mark.parametrize(("name", "share"), [("decay", 0.1), ("cosine", 0.04), ("one_cycle", 0.05)])
+def test_the_floor_falls_when_the_rate_does(name, share):
+    lrs = 0.5 * np.array(factors(name, 500))
+    assert expected_squares(lrs, 1)[-1] < share * noise_floor(0.5, 1)
+    assert (noisy_descents(lrs, 1, seed=0)[-1] ** 2).mean() < 1.2 * share * noise_floor(0.5, 1)
+    lrs = 0.5 * np.array(factors("warmup", 500))
+    assert expected_squares(lrs, 1)[-1] == pytest.approx(noise_floor(0.5, 1))
+
+
+def test_larger_batches_lower_the_floor_as_a_smaller_rate_does():
+    """Dix fois plus grand, dix fois moins : exactement pour le lot, à peu près pour le taux."""
+    assert noise_floor(0.5, 1) / noise_floor(0.5, 10) == pytest.approx(10)
+    assert 10 < noise_floor(0.5, 1) / noise_floor(0.05, 1) < 14
+
+
+def test_the_rate_one_over_t_makes_w_the_mean_of_all_that_was_drawn():
+    squares = expected_squares([1 / (t + 1) for t in range(200)], 1)
+    assert squares[1:] == pytest.approx(1 / np.arange(1, 201))
+
+
+def test_descents_start_together_and_the_same_seed_repeats_them():
+    w = noisy_descents([0.3] * 20, 4, copies=7, start=-2, seed=5)
+    assert w.shape == (21, 7)
+    assert set(w[0]) == {-2.0}
+    assert (w == noisy_descents([0.3] * 20, 4, copies=7, start=-2, seed=5)).all()
+    assert (w[1:] != noisy_descents([0.3] * 20, 4, copies=7, start=-2, seed=6)[1:]).any()
+    assert expected_squares([0.3], 4)[0] == START**2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "extract"),
+    [
+        (lambda: noise_floor(0, 1), ValueError, "lr doit être strictement positif"),
+        (lambda: noise_floor("0.1", 1), TypeError, "lr doit être un nombre"),
+        (lambda: noise_floor(0.1, 0), ValueError, "batch_size doit"),
+        (lambda: noise_floor(0.1, 2.5), TypeError, "batch_size doit être un entier"),
+        (lambda: noisy_descents(0.1, 1), TypeError, "lrs doit être une suite"),
+        (lambda: noisy_descents([], 1), ValueError, "lrs doit contenir"),
+        (lambda: noisy_descents([0.1, -1], 1), ValueError, r"lrs\[1\] doit"),
+        (lambda: noisy_descents([0.1], 1, copies=0), ValueError, "copies doit"),
+        (lambda: noisy_descents([0.1], 1, start=np.inf), ValueError, "start doit être un nombre fini"),
+        (lambda: noisy_descents([0.1], 1, seed=-1), ValueError, "seed doit"),
+        (lambda: expected_squares([0.1], "1"), TypeError, "batch_size doit"),
+        (lambda: bowl_end(0, 0), ValueError, "le pic doit"),
+        (lambda: bowl_end(0.1, "cosine"), TypeError, "le numéro doit"),
+    ],
+)
+def test_bad_input_is_named(call, error, extract):
+    with pytest.raises(error, match=extract):
+        call()
+
+
+def test_the_third_exercise_is_solved_by_decay_alone():
+    peaks = np.geomspace(0.005, 1.9, 100)
+    best = [min(bowl_end(peak, number)[2] for peak in peaks) for number in range(len(SCHEDULES))]
+    assert [end <= 0.0075 for end in best] == [name == "decay" for name in SCHEDULES]
+    assert bowl_end(0.1, 5)[2] == bowl_end(0.1, 1.5)[2] == np.inf
+
+
+def highest(lr, rise, hidden=(16, 16), seeds=5):
+    """Pour chaque réseau, la perte la plus haute et celle du départ, avec Adam, en lot complet, 100 pas."""
+    nets = [Net(2, hidden=hidden, seed=seed).double() for seed in range(seeds)]
+    losses = sweep(nets, *gendata(500, seed=0), 100, [lr], schedule=warmup(100, rise)).loss[:, 0]
+    return losses.max(axis=1), losses[:, 0]
+
+
+@pytest.mark.parametrize(("lr", "hidden"), [(0.3, (16, 16)), (1, (16,))])
+def test_ten_steps_of_warmup_remove_the_spike_of_adam(lr, hidden):
+    top, start = highest(lr, 1, hidden)
+    assert (top > 2 * start).all()
+    top, start = highest(lr, 10, hidden)
+    assert (top == start).all()
+
+
+def test_at_a_rate_of_one_two_hidden_layers_need_more_than_ten_steps():
+    tops = [np.median(highest(1, rise)[0]) for rise in (1, 10, 30)]
+    assert tops[0] > 5
+    assert 0.8 < tops[1] < tops[0] / 5
+    assert tops[2] < 0.75
+
+
+@pytest.fixture
+def demo():
+    made = floor_explorer()
+    made.wait()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "mesurée 0,33, calculée 0,33 ; plancher à ce taux constant : 0,33"),
+        ({"batch_size": 10}, "mesurée 0,033, calculée 0,033 ; plancher à ce taux constant : 0,033"),
+        ({"schedule": "cosine"}, "mesurée 0,011, calculée 0,011 ; plancher à ce taux constant : 0,33"),
+        ({"lr": 2.1, "schedule": "cosine"}, "plancher à ce taux constant : aucun, la descente diverge"),
+        ({"lr": 2.1}, "La descente diverge"),
+    ],
+)
+def test_the_demonstration_answers_in_words(demo, values, words):
+    demo.set(**values)
+    demo.wait()
+    assert words in demo.status.replace("\u00a0", " ")
+
+
+def test_every_command_changes_the_picture(demo):
+    pictures = [demo._image.value]
+    for values in ({"lr": 0.1}, {"batch_size": 20}, {"schedule": "decay"}):
+        demo.set(**values)
+        demo.wait()
+        pictures.append(demo._image.value)
+    assert len(set(pictures)) == 4
+    demo.set(lr=0.5, batch_size=1, schedule="constant")
+    demo.wait()
+    assert demo._image.value == pictures[0]
+
+
+@pytest.mark.parametrize("values", [{"lr": 0.3}, {"batch_size": 3}, {"schedule": "linear"}, {"steps": 10}])
+def test_a_value_off_the_grid_is_refused_and_nothing_moves(demo, values):
+    before = demo.status, demo._image.value
+    with pytest.raises(ValueError, match=next(iter(values))):
+        demo.set(**{"lr": 0.1, "batch_size": 50, **values})
+    demo.wait()
+    assert (demo.status, demo._image.value) == before
+    assert [control.value for control in demo.controls.values()] == [0.5, 1, "constant"]
+
+
+def test_once_closed_the_demonstration_leaves_nothing_running():
+    made = floor_explorer()
+    made.wait()
+    parts = [*made.controls.values(), made._image]
+    made.close()
+    assert all(part.comm is None for part in parts)
+    assert not made._worker._thread.is_alive()

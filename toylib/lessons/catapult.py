@@ -1,0 +1,200 @@
+"""La catapulte de la leçon 14 : un réseau linéaire à deux couches, sa suite exacte, et la démonstration vivante."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from toylib._checks import check_lr, check_whole
+from toylib.explorer.controls import make_choice, make_slider
+from toylib.explorer.frame import Canvas
+from toylib.explorer.live import Demo
+from toylib.plotting import STYLES, comma, put_ticks
+
+PRODUCTS = tuple(k / 10 for k in range(5, 43) if k != 40)  # lr·λ₀ du curseur ; à 4 juste, l'arrondi décide
+WIDTHS = (10, 100, 1000, 10_000, 100_000)
+STEPS = 100
+LOST = 1e9  # perte par unité de largeur au-delà de laquelle plus rien ne revient
+LOSS_RANGE = (1e-8, 1e8)
+CEILING = 5  # haut de l'axe de lr·λ
+
+
+@dataclass(frozen=True, eq=False)
+class Catapult:
+    """Une descente de f = u·v/√n vers 0.
+
+    Champs : `lr` ; `n`, la largeur ; la sortie `f` et la courbure `curvature` avant chaque pas et après le dernier,
+    float64 (T + 1,). Une descente qui diverge s'arrête là où plus rien ne revient.
+    """
+
+    lr: float
+    n: int
+    f: np.ndarray
+    curvature: np.ndarray
+
+    @property
+    def loss(self) -> np.ndarray:
+        """La perte, f²/2."""
+        return self.f**2 / 2
+
+    @property
+    def product(self) -> np.ndarray:
+        """lr·λ, à chaque pas."""
+        return self.lr * self.curvature
+
+    @property
+    def phase(self) -> str:
+        """Ce que fait la perte : "diverge", "monotone", "catapulte", ou "en vol" si elle n'est pas redescendue."""
+        if self.loss[-1] > LOST * self.n:
+            return "diverge"
+        if (np.diff(self.loss) <= 0).all():
+            return "monotone"
+        return "catapulte" if self.loss[-1] < self.loss[0] else "en vol"
+
+
+def draw_weights(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Les poids de départ u et v, (n,) chacun, tirés de la loi normale centrée réduite ; `n` : au moins 1.
+
+    >>> draw_weights(3)[0].shape
+    (3,)
+    """
+    return tuple(np.random.default_rng(seed).normal(size=(2, check_whole("n", n, 1))))
+
+
+def output_and_curvature(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:
+    """La sortie f = u·v/√n et la courbure λ = (‖u‖² + ‖v‖²)/n, de poids (n,).
+
+    λ est le carré de la longueur du gradient de f : la courbure maximale de la perte f²/2 là où f = 0.
+
+    >>> output_and_curvature(np.array([1.0, 0, 0, 0]), np.array([2.0, 0, 0, 0]))
+    (1.0, 1.25)
+    """
+    return float(u @ v / np.sqrt(len(u))), float((u @ u + v @ v) / len(u))
+
+
+def weights_step(u: np.ndarray, v: np.ndarray, lr: float) -> tuple[np.ndarray, np.ndarray]:
+    """Un pas de descente de gradient de f²/2 : le gradient est f·v/√n pour u, et f·u/√n pour v.
+
+    >>> [w.tolist() for w in weights_step(np.array([1.0]), np.array([2.0]), 0.25)]
+    [[0.0], [1.5]]
+    """
+    push = lr * (u @ v) / len(u)  # lr·f/√n
+    return u - push * v, v - push * u
+
+
+def catapult_step(f: float, curvature: float, lr: float, n: int) -> tuple[float, float]:
+    """Le même pas, vu de la sortie f et de la courbure λ seules : la suite est exacte.
+
+    Source : Lewkowycz et al., 2020, arXiv 2003.02218,
+    *The Large Learning Rate Phase of Deep Learning: the Catapult Mechanism*.
+
+    >>> catapult_step(2.0, 5.0, 0.25, 1)
+    (0.0, 2.25)
+    """
+    push = lr * f**2 / n
+    return f * (1 - lr * curvature + lr * push), curvature + push * (lr * curvature - 4)
+
+
+def catapult(product: float, n: int = 1000, steps: int = STEPS, seed: int = 0) -> Catapult:
+    """La descente au taux `product`/λ₀, où λ₀ est la courbure de départ.
+
+    Arguments : `product`, lr·λ₀, strictement positif ; `n`, la largeur ; `steps`, le nombre de pas ; `seed`, la
+    graine des poids. Rend : un `Catapult`. Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas.
+
+    >>> catapult(1.9).phase, catapult(2.5).phase, catapult(4.1).phase
+    ('monotone', 'catapulte', 'diverge')
+    """
+    product, steps = check_lr(product, "product"), check_whole("steps", steps)
+    path = [output_and_curvature(*draw_weights(n, seed))]
+    lr = product / path[0][1]
+    while len(path) <= steps and path[-1][0] ** 2 / 2 <= LOST * n:
+        path.append(catapult_step(*path[-1], lr, n))
+    return Catapult(lr, n, *np.array(path).T)
+
+
+def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: str | None = None) -> Sequence[Axes]:
+    """Dessine la perte sur `axes[0]` et lr·λ, avec les lignes à 2 et à 4, sur `axes[1]`.
+
+    Arguments : `axes`, deux axes, par défaut ceux d'une figure neuve ; `label`, nom dans la légende. Plusieurs
+    appels superposent les courbes. Rend : `axes`. Lève : `TypeError` si `run` n'est pas un `Catapult`.
+
+    >>> plot_catapult(catapult(2.5), plt.figure().subplots(1, 2))[1].get_ylabel()
+    'lr·λ'
+    """
+    if not isinstance(run, Catapult):
+        raise TypeError(f"run doit être un Catapult, que rend la fonction catapult ; reçu : {type(run).__name__}.")
+    axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
+    if not axes[0].lines:
+        _format(*axes)
+    style = STYLES[len(axes[0].lines) % len(STYLES)]
+    for ax, curve in zip(axes, _drawable(run)):
+        ax.plot(curve, linewidth=2.5, label=label or f"lr·λ₀ = {comma(run.product[0])}", **style)
+    axes[0].legend(handlelength=3.5)
+    return axes
+
+
+def _format(left: Axes, right: Axes) -> None:
+    """L'échelle, les graduations et les noms des deux panneaux."""
+    left.set(yscale="log", ylim=LOSS_RANGE, ylabel="Perte")
+    put_ticks(left.yaxis, 1e-8, 1e-4, 1, 1e4, 1e8, name=lambda loss: f"$10^{{{round(np.log10(loss))}}}$")
+    right.set(ylim=(0, CEILING), ylabel="lr·λ")
+    put_ticks(right.yaxis, *range(CEILING + 1))
+    for ax in (left, right):
+        ax.set(xlabel="Pas")
+        ax.grid(color="0.88")
+        put_ticks(ax.xaxis)
+    for level, name in ((2, "2 : au-dessus, la perte bondit"), (4, "4 : au-dessus, la courbure monte")):
+        right.axhline(level, color="0.35", linewidth=1.5)
+        right.text(0.98, level + 0.08, name, transform=right.get_yaxis_transform(), ha="right", color="0.35")
+
+
+def _drawable(run: Catapult) -> tuple[np.ndarray, np.ndarray]:
+    """Les deux courbes tracées ; ce qui sort des axes reste à leur bord."""
+    return np.clip(run.loss, *LOSS_RANGE), np.minimum(run.product, CEILING)
+
+
+def catapult_explorer(seed: int = 0) -> Demo:
+    """La démonstration : la perte et lr·λ selon lr·λ₀ (commande `product`) et selon la largeur (commande `n`).
+
+    >>> demo = catapult_explorer()
+    >>> demo.wait()
+    >>> demo.status.split(" · ")[2]
+    'catapulte'
+    >>> demo.close()
+    """
+    canvas = Canvas((960, 460), columns=2)
+    _format(*canvas.axes)
+    plt.setp(canvas.axes, xlim=(0, STEPS))
+    lines = [ax.plot([], animated=True, linewidth=3, **STYLES[0])[0] for ax in canvas.axes]
+    canvas.keep()
+
+    def frames(product: float, n: int) -> Iterator[tuple[bytes, str]]:
+        run = catapult(product, n, seed=seed)
+        for line, curve in zip(lines, _drawable(run)):
+            line.set_data(np.arange(len(curve)), curve)
+        yield canvas.png(lines), _status(run)
+
+    choice = make_choice("Largeur n", {f"{n:,}".replace(",", "\u202f"): n for n in WIDTHS}, 1000)
+    controls = {"product": make_slider("lr·λ₀", PRODUCTS, 2.5), "n": choice}
+    return _Explorer(controls, frames, size=canvas.size)
+
+
+class _Explorer(Demo):
+    """La démonstration de la leçon."""
+
+    def _still(self) -> tuple[str, bytes]:
+        text, picture = super()._still()
+        return text, bytes(picture)  # une memoryview ne s'enregistre pas dans un carnet
+
+
+def _status(run: Catapult) -> str:
+    """La ligne d'état, de valeurs que l'arrondi des machines ne change pas."""
+    parts = [f"lr·λ₀ = {comma(run.product[0])}", f"n = {run.n}", run.phase]
+    if run.phase == "diverge":
+        return " · ".join([*parts, f"perdue au pas {len(run.f) - 1}"])
+    peak, share = run.loss.max() / run.loss[0], run.curvature[-1] / run.curvature[0]
+    rise = f"pic à {comma(peak, 2)} fois la perte de départ, au pas {run.loss.argmax()}"
+    landing = f"courbure finale : {comma(share, 2)} fois celle de départ"
+    return " · ".join([*parts, *([rise] if run.phase == "catapulte" else []), landing])

@@ -1,0 +1,578 @@
+"""La frontière fractale de la leçon 15 : quels couples de taux, un par couche, font converger l'entraînement ?
+
+Chaque point d'une carte est un entraînement. Les points se calculent par tuiles, que se partagent les fils ou
+les processus d'un exécuteur, du plus grossier au plus fin ; rien n'est calculé deux fois.
+
+Source : Sohl-Dickstein, *The boundary of neural network trainability is fractal*, 2024, arXiv 2402.06184.
+"""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
+
+from toylib._checks import check_choice, check_real, check_whole
+from toylib.data import gendata
+from toylib.explorer.controls import STYLE, make_button
+from toylib.explorer.frame import Canvas
+from toylib.explorer.live import Demo
+from toylib.network import Net
+from toylib.plotting import comma, percent, put_ticks
+from toylib.training import as_tensors
+
+LAST = 20  # dernières pertes dont la moyenne dit si l'entraînement converge
+WORST = 1e6  # une perte plus haute, en part de la perte initiale, ou qui n'est plus un nombre, compte pour autant
+LEVELS = (16, 64)  # points par côté des premières grilles d'une carte
+TILE = 256  # couples par tuile
+RETRIES = 2  # fois où une tuile perdue est soumise de nouveau
+PAUSE = 0.02  # secondes au plus entre deux états d'une carte
+NOTCHES = 32  # crans par côté, pour le rectangle de l'explorateur
+MIDDLE = (14, 18)  # le rectangle à l'arrivée dans une région : un huitième de chaque côté
+SIZE = (760, 640)  # pixels, de l'image de l'explorateur
+# Sur l'axe des gris aussi, tout bleu est plus sombre que tout orange ; le plus sombre est le long de la frontière.
+BLUES = LinearSegmentedColormap.from_list("converge", ["#3F94CF", "#0072B2", "#001B2E"])
+ORANGES = LinearSegmentedColormap.from_list("diverge", ["#FFF4E8", "#F9CFA0", "#E58A1F"])
+
+
+class Region(NamedTuple):
+    """Un rectangle du plan des deux taux, en puissances de dix : taux de la couche cachée, puis de la sortie.
+
+    >>> Region(-2, 4, -3, 3).zoom((0, 0), 2)
+    Region(left=-1.5, right=1.5, bottom=-1.5, top=1.5)
+    """
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def zoom(self, center: tuple[float, float], factor: float = 8) -> "Region":
+        """La région `factor` fois plus petite dont `center`, en puissances de dix, est le centre."""
+        width, height = (self.right - self.left) / factor, (self.top - self.bottom) / factor
+        x, y = center
+        return Region(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
+
+    def axes(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+        """Les milieux de `resolution` intervalles de chaque axe, en puissances de dix : deux fois (resolution,)."""
+        middles = (np.arange(resolution) + 0.5) / resolution
+        return self.left + (self.right - self.left) * middles, self.bottom + (self.top - self.bottom) * middles
+
+    def rates(self, resolution: int) -> np.ndarray:
+        """Les couples de taux, (resolution, resolution, 2) : une ligne par taux de la sortie, croissant."""
+        return 10 ** np.stack(np.meshgrid(*self.axes(resolution)), axis=-1)
+
+    def check(self) -> "Region":
+        """Rend la région. Lève : `ValueError` ou `TypeError` si ses bornes ne sont pas finies et croissantes."""
+        for name, value in self._asdict().items():
+            check_real(name, value)
+        if not (self.left < self.right and self.bottom < self.top):
+            raise ValueError(f"region doit avoir left < right et bottom < top ; reçu : {tuple(self)}.")
+        return self
+
+
+START = Region(-3, 6, -3, 6)  # la région de la leçon, et de l'article
+
+
+class Problem(NamedTuple):
+    """Ce que chaque point d'une carte entraîne : les poids, sans les biais, d'un réseau à une couche cachée."""
+
+    model: Net
+    data: np.ndarray
+    target: np.ndarray
+    steps: int = 100
+
+    def check(self) -> "Problem":
+        """Rend le problème. Lève : `ValueError` ou `TypeError`, avant que rien ne soit entraîné."""
+        check_whole("steps", self.steps, 1)
+        as_tensors(*self[:3])
+        if self.model.tanh != (True,):
+            raise ValueError(f"model doit avoir une couche cachée, suivie de tanh ; reçu : tanh={self.model.tanh}.")
+        return self
+
+
+def make_problem(steps: int = 100) -> Problem:
+    """Le problème de la leçon : 8 entrées, 8 neurones cachés, autant de points, 80, que de poids.
+
+    Les classes sont tirées à pile ou face ; les entrées sont doublées, pour que tanh en reçoive de grandes comme
+    de petites. Tout est en float64 : un zoom distingue des taux très voisins.
+
+    >>> make_problem().data.shape
+    (80, 8)
+    """
+    data, target = gendata(80, 8, rule="random", seed=0)
+    return Problem(Net(8, hidden=(8,), seed=0).double(), 2 * data, target, check_whole("steps", steps, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Une carte, ou ce que l'on en connaît : pour chaque couple de taux, l'entraînement converge-t-il ?
+
+    Champs : `region` ; `values`, float64 (R, R), une ligne par taux de la sortie, du plus petit au plus grand,
+    une colonne par taux de la couche cachée. Négative là où l'entraînement converge, positive là où il diverge,
+    d'autant plus grande en valeur absolue qu'il est lent ; NaN là où il n'est pas encore calculé.
+    """
+
+    region: Region
+    values: np.ndarray
+
+    @property
+    def converges(self) -> np.ndarray:
+        """Vrai là où l'entraînement converge, (R, R)."""
+        return self.values < 0
+
+    @property
+    def share(self) -> float:
+        """La part des points calculés qui convergent."""
+        known = np.isfinite(self.values)
+        return float(self.converges[known].mean()) if known.any() else 0.0
+
+    @property
+    def reached(self) -> int:
+        """Les points par côté de la plus fine grille déjà complète ; 0 au début."""
+        whole = [size for size in _levels(len(self.values)) if np.isfinite(_grid(self.values, size)).all()]
+        return max(whole, default=0)
+
+    def filled(self) -> np.ndarray:
+        """Les valeurs (R, R), où chaque point inconnu prend celle d'un point de la grille plus grossière."""
+        result = np.full_like(self.values, np.nan)
+        for size in _levels(len(self.values)):
+            stride = len(self.values) // size
+            block = _grid(self.values, size).repeat(stride, axis=0).repeat(stride, axis=1)
+            result = np.where(np.isnan(block), result, block)
+        return result
+
+
+def _levels(resolution: int) -> list[int]:
+    """Les points par côté des grilles emboîtées d'une carte, de la plus grossière à la carte entière."""
+    return [size for size in LEVELS if size < resolution and resolution % size == 0] + [resolution]
+
+
+def _grid(values: np.ndarray, size: int) -> np.ndarray:
+    """La grille de `size` points par côté : un point sur R / size, une vue."""
+    stride = len(values) // size
+    return values[::stride, ::stride]
+
+
+def descend(problem: Problem, rates) -> np.ndarray:
+    """Entraîne un réseau par couple de taux, en lot complet, tous ensemble : la descente de gradient, et rien d'autre.
+
+    Argument : `rates`, (K, 2), le taux de la couche cachée et celui de la sortie.
+
+    Rend : float64 (K, steps + 1), la perte quadratique avant chaque pas et après le dernier.
+
+    >>> descend(make_problem(), [[0.1, 0.1]])[0, [0, 100]].round(1).tolist()
+    [0.6, 0.4]
+    """
+    x, y, W, V = _start(problem, len(rates))
+    lr, lr_out = torch.as_tensor(rates, dtype=torch.float64).T[..., None, None] / x.shape[2]
+    losses = torch.empty(len(rates), problem.steps + 1, dtype=torch.float64)
+    for step in range(problem.steps + 1):
+        h = torch.bmm(W, x).mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh u = 2 σ(2u) - 1, plus rapide
+        error = torch.bmm(V, h).sub_(y)
+        losses[:, step] = error.square().sum(dim=(1, 2)) / (2 * x.shape[2])
+        back = torch.bmm(V.mT, error)
+        V -= lr_out * torch.bmm(error, h.mT)
+        W -= lr * torch.bmm(back.addcmul_(back, h.square_(), value=-1), x.mT)
+    return losses.numpy()
+
+
+def _start(problem: Problem, count: int) -> tuple[torch.Tensor, ...]:
+    """Les entrées (K, 8, n), les cibles (2, n), et K copies des poids des deux couches."""
+    x, y = (torch.as_tensor(one, dtype=torch.float64).T.contiguous() for one in (problem.data, problem.target))
+    layers = (problem.model.hidden[0], problem.model.output)
+    return x.expand(count, *x.shape), y, *(layer.weight.detach().double().repeat(count, 1, 1) for layer in layers)
+
+
+def pair_values(problem: Problem, rates) -> np.ndarray:
+    """La valeur, sur une carte, de chaque couple de `rates`, (K, 2) ; rend float64 (K,).
+
+    >>> pair_values(make_problem(), [[0.1, 0.1], [0.1, 100]]) < 0
+    array([ True, False])
+    """
+    return loss_values(descend(problem, rates))
+
+
+def loss_values(loss: np.ndarray) -> np.ndarray:
+    """La valeur, sur une carte, de K courbes de perte (K, steps + 1) ; rend float64 (K,).
+
+    Chaque perte est comptée en part de la perte initiale. L'entraînement **converge** si la moyenne des vingt
+    dernières est inférieure à 1 : la valeur est alors l'opposé de leur somme, petite s'il est rapide. Sinon il
+    **diverge** : la valeur est la somme de leurs inverses, petite si la perte explose vite.
+
+    Source : Sohl-Dickstein, 2024 ; code publié, fonction `convergence_measure`.
+
+    >>> loss_values(np.array([[4.0, 2.0, 1.0], [1.0, 2.0, np.nan]])).round(2).tolist()
+    [-1.75, 1.5]
+    """
+    parts = np.minimum(np.nan_to_num(loss / loss[:, :1], nan=WORST, posinf=WORST), WORST)
+    converges = parts[:, -min(LAST, parts.shape[1] - 1) :].mean(axis=1) < 1
+    return np.where(converges, -parts.sum(axis=1), (1 / parts.clip(min=1 / WORST)).sum(axis=1))
+
+
+def training_map(problem: Problem, region: Region, resolution: int = 128, **options) -> Map:
+    """La carte entière de `resolution` points par côté : mêmes arguments et mêmes erreurs qu'`iter_map`.
+
+    >>> training_map(make_problem(10), Region(-3, 3, -3, 3), 8).share < 0.7
+    True
+    """
+    *_, last = iter_map(problem, region, resolution, **options)
+    return last
+
+
+def iter_map(
+    problem: Problem,
+    region: Region,
+    resolution: int = 128,
+    *,
+    executor: Executor | None = None,
+    tile: int = TILE,
+    start: Map | None = None,
+) -> Iterator[Map]:
+    """Calcule une carte, du plus grossier au plus fin ; la livre toutes les 20 ms au plus, telle qu'elle est alors.
+
+    Arguments : `problem`, ce que chaque point entraîne ; `region`, les taux, en puissances de dix ; `resolution`,
+    points par côté, au moins 2 ; `executor`, qui calcule les tuiles : tout `concurrent.futures.Executor`, comme une
+    réserve de processus ou le `client.get_executor()` d'une grappe Dask, qui n'est pas fermé (par défaut, un fil par
+    processeur) ; `tile`, couples de taux par tuile ; `start`, une carte de même région et de même taille, à compléter.
+
+    Livre : des `Map` qui partagent un même tableau, lequel se remplit. Qui cesse de parcourir arrête tout.
+
+    Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas ; `RuntimeError` si une tuile, perdue
+    ou en échec, l'est encore après `RETRIES` nouveaux essais.
+    """
+    resolution, tile = check_whole("resolution", resolution, 2), check_whole("tile", tile, 1)
+    region, work = Region(*region).check(), partial(pair_values, problem.check())
+    values = np.full((resolution, resolution), np.nan) if start is None else start.values
+    if values.shape != (resolution, resolution):
+        raise ValueError(f"start doit avoir {resolution} points par côté ; reçu : {len(values)}.")
+    result, rates = Map(region, values), region.rates(resolution).reshape(-1, 2)
+    yield result
+    with nullcontext(executor) if executor is not None else ThreadPoolExecutor(os.cpu_count()) as pool:
+        for size in _levels(resolution):
+            with closing(_run_tiles(pool, work, rates, _tiles(values, size, tile))) as found:
+                for part, new in found:
+                    values.flat[part] = new
+                    yield result
+
+
+def _tiles(values: np.ndarray, size: int, tile: int) -> list[np.ndarray]:
+    """Les points inconnus de la grille de `size` points par côté, en tuiles : leurs rangs dans la carte."""
+    ranks = _grid(np.arange(values.size).reshape(values.shape), size)
+    missing = ranks[np.isnan(_grid(values, size))]
+    return [missing[k : k + tile] for k in range(0, len(missing), tile)]
+
+
+def _run_tiles(pool: Executor, work, rates: np.ndarray, tiles: list) -> Iterator[tuple]:
+    """Fait calculer les tuiles ; livre (rangs, valeurs) de chacune, et (rien, rien) s'il n'y a rien de neuf.
+
+    Une tuile perdue est soumise de nouveau. Fermé avant la fin, annule ce qui attend.
+    """
+    pending, waiting = {}, [(part, 0) for part in tiles]
+    try:
+        while pending or waiting:
+            pending |= {_submit(pool, work, rates[part]): (part, tries) for part, tries in waiting}
+            waiting, done = [], wait(pending, PAUSE, FIRST_COMPLETED).done
+            for future in done:
+                part, tries = pending.pop(future)
+                if _failed(future, tries):
+                    waiting.append((part, tries + 1))
+                else:
+                    yield part, future.result()
+            if not done:
+                yield [], []
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _submit(pool: Executor, *task) -> Future:
+    """Soumet une tuile. Lève : `RuntimeError` si l'exécuteur n'en veut plus."""
+    try:
+        return pool.submit(*task)
+    except RuntimeError as error:  # fermé, ou BrokenProcessPool, qui en hérite
+        raise RuntimeError(f"L'exécuteur n'accepte plus de tuile : {error}") from error
+
+
+def _failed(future: Future, tries: int) -> bool:
+    """Vrai si la tuile est à soumettre de nouveau. Lève : `RuntimeError` si elle l'a déjà été assez."""
+    error = "annulée" if future.cancelled() else future.exception()
+    if error is not None and tries >= RETRIES:
+        raise RuntimeError(f"Une tuile a échoué {tries + 1} fois ; la dernière fois : {error!s}")
+    return error is not None
+
+
+def frontier(converges: np.ndarray) -> np.ndarray:
+    """Les cases de la frontière : leurs quatre coins ne sont pas tous du même côté.
+
+    Argument : `converges`, booléens (R, R). Rend : booléens (R - 1, R - 1).
+    Source : Sohl-Dickstein, 2024 ; code publié, fonction `extract_edges`.
+
+    >>> frontier(np.array([[True, True, False], [True, True, False]])).tolist()
+    [[False, True]]
+    """
+    corners = (converges[1:, 1:], converges[1:, :-1], converges[:-1, 1:], converges[:-1, :-1])
+    return np.any(corners, axis=0) & ~np.all(corners, axis=0)
+
+
+def box_counts(cells: np.ndarray) -> dict[int, int]:
+    """Combien de boîtes touchent l'ensemble `cells`, booléens (N, N), selon leur côté : 1, 2, 4, …, N / 8 au plus.
+
+    >>> box_counts(np.eye(32, dtype=bool))
+    {1: 32, 2: 16, 4: 8}
+    """
+    cells = np.asarray(cells, dtype=bool)
+    if cells.ndim != 2 or cells.shape[0] != cells.shape[1] or len(cells) < 15 or not cells.any():
+        raise ValueError(f"cells doit être un carré d'au moins 15 cases, non vide ; reçu : {cells.shape}.")
+    counts, side = {}, 1
+    while side <= (len(cells) + 1) // 8:
+        padded = np.pad(cells, (0, -len(cells) % side))
+        boxes = padded.reshape(len(padded) // side, side, -1, side).any(axis=(1, 3))
+        counts[side] = int(boxes.sum())
+        side *= 2
+    return counts
+
+
+def dimension(cells: np.ndarray) -> float:
+    """La dimension par comptage de boîtes de l'ensemble `cells`, booléens (N, N).
+
+    Quand le côté des boîtes double, leur nombre est divisé par 2 puissance D : la médiane de ces D.
+
+    Source : Sohl-Dickstein, 2024, qui prend de même la médiane des pentes. Lève : `ValueError`.
+
+    >>> dimension(np.eye(64, dtype=bool)), dimension(np.ones((64, 64)))
+    (1.0, 2.0)
+    """
+    counts = np.array(list(box_counts(cells).values()))
+    return float(np.median(np.log2(counts[:-1] / counts[1:])))
+
+
+def frontier_point(chart: Map, near: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Le point de la frontière le plus proche de `near`, par défaut le milieu de la carte ; en puissances de dix.
+
+    Lève : `ValueError` si la carte n'a pas de frontière.
+
+    >>> values = np.array([[-1.0, -1.0], [1.0, 1.0]])
+    >>> frontier_point(Map(Region(0, 4, 0, 2), values))
+    (2.0, 1.0)
+    """
+    rows, columns = np.nonzero(frontier(chart.converges))
+    if not len(rows):
+        raise ValueError("chart doit avoir une frontière ; reçu : une carte d'un seul côté.")
+    left, right, bottom, top = chart.region
+    x, y = near or ((left + right) / 2, (bottom + top) / 2)
+    xs, ys = ((axis[1:] + axis[:-1]) / 2 for axis in chart.region.axes(len(chart.values)))
+    distances = np.hypot((xs[columns] - x) / (right - left), (ys[rows] - y) / (top - bottom))
+    k = distances.argmin()
+    return float(xs[columns[k]]), float(ys[rows[k]])
+
+
+def colors(values: np.ndarray) -> np.ndarray:
+    """Les couleurs (R, R, 3) d'une carte : bleu là où l'entraînement converge, orange là où il diverge.
+
+    La teinte est le rang parmi les points du même côté : la plus sombre au plus lent. Blanc : pas de valeur.
+    """
+    picture = np.ones((*values.shape, 3))
+    for side, ramp in ((values < 0, BLUES), (values > 0, ORANGES)):
+        slow = np.sort(abs(values[side]))
+        picture[side] = ramp(np.searchsorted(slow, abs(values[side])) / max(1, len(slow) - 1))[:, :3]
+    return picture
+
+
+def plot_map(chart: Map, ax: Axes | None = None) -> Axes:
+    """Dessine une carte ; rend les axes `ax`, gradués en puissances de dix.
+
+    >>> plot_map(Map(Region(-2, 4, -3, 3), np.full((2, 2), -1.0)), plt.figure().gca()).get_xlabel()
+    'Taux de la couche cachée : 10 puissance…'
+    """
+    ax = plt.gca() if ax is None else ax
+    ax.imshow(colors(chart.filled()), extent=chart.region, origin="lower", aspect="auto", interpolation="nearest")
+    _format(ax, chart.region)
+    return ax
+
+
+def _format(ax: Axes, region: Region) -> None:
+    """Les noms et les graduations des axes d'une carte de `region`."""
+    ax.set(xlim=region[:2], ylim=region[2:], aspect="auto")
+    ax.set(xlabel="Taux de la couche cachée : 10 puissance…", ylabel="Taux de la sortie : 10 puissance…")
+    ax.locator_params(nbins=5)
+    for axis in (ax.xaxis, ax.yaxis):
+        put_ticks(axis, name=lambda power: comma(power, 10).replace("-", "−"))
+
+
+def map_explorer(problem: Problem | None = None, region: Region = START, **options) -> "MapExplorer":
+    """La démonstration de la leçon ; mêmes arguments que `MapExplorer`.
+
+    >>> demo = map_explorer(make_problem(5), resolution=16)
+    >>> demo.wait()
+    >>> demo.chart.reached
+    16
+    >>> demo.close()
+    """
+    return MapExplorer(problem or make_problem(), region, **options)
+
+
+class MapExplorer(Demo):
+    """La carte, et un rectangle que deux curseurs dessinent dessus : « Zoomer » calcule la carte du rectangle.
+
+    Arguments : `problem`, ce que chaque point entraîne ; `region`, la première région ; `resolution`, points par
+    côté ; `executor`, comme pour `iter_map`. Une région déjà vue revient aussitôt.
+
+    Le rectangle se donne en crans, de 0 à 32 : `explorer.set(hidden=(8, 12), output=(14, 18))`.
+    """
+
+    def __init__(
+        self, problem: Problem, region: Region = START, *, resolution: int = 128, executor: Executor | None = None
+    ) -> None:
+        self._problem, self._executor = problem.check(), executor
+        self._resolution = check_whole("resolution", resolution, 2)
+        self._regions, self._maps, self._screen = [Region(*region).check()], {}, _Screen()
+        names = {"hidden": "Taux de la couche cachée : 10 puissance", "output": "Taux de la sortie : 10 puissance"}
+        controls = {name: _make_range(text) for name, text in names.items()}
+        actions = (("Zoomer", "search-plus", self.zoom), ("Revenir", "undo", self.back), ("Arrêter", "stop", self.stop))
+        super().__init__(controls, self._draw, size=SIZE, buttons=[make_button(*action) for action in actions])
+        self._enter()
+
+    @property
+    def chart(self) -> Map:
+        """La carte que l'on voit, telle qu'elle est."""
+        return self._chart(self._regions[-1])
+
+    @property
+    def rectangle(self) -> Region:
+        """La région que le rectangle entoure."""
+        return _inside(self._regions[-1], **{name: control.value for name, control in self.controls.items()})
+
+    def set(self, **values) -> None:
+        """Déplace le rectangle : deux crans par curseur. Lève : `ValueError` ou `TypeError` ; rien ne bouge alors."""
+        for name, pair in values.items():
+            check_choice("la commande", name, self.controls)
+            low, high = (check_whole(name, one) for one in pair)
+            if not low < high <= NOTCHES:
+                raise ValueError(f"{name} doit être deux crans croissants, de 0 à {NOTCHES} ; reçu : {pair!r}.")
+        for name, pair in values.items():
+            self.controls[name].value = tuple(pair)
+
+    def zoom(self) -> None:
+        """Calcule la carte du rectangle."""
+        self._regions.append(self.rectangle)
+        self._enter()
+
+    def back(self) -> None:
+        """Revient à la région d'avant, déjà calculée."""
+        if len(self._regions) > 1:
+            self._regions.pop()
+        self._enter()
+
+    def _enter(self) -> None:
+        """Gradue les curseurs pour la région, et pose le rectangle en son milieu."""
+        region = self._regions[-1]
+        bounds = {"hidden": region[:2], "output": region[2:]}
+        self._entering = True  # les curseurs bougent, mais une seule demande suffit
+        for name, control in self.controls.items():
+            ends = np.linspace(*bounds[name], NOTCHES + 1)
+            control.options = [(_power(end, ends), k) for k, end in enumerate(ends)]
+            control.index = MIDDLE
+        self._entering = False
+        self._submit()
+
+    def _submit(self, _=None) -> None:
+        if getattr(self, "_entering", True):
+            return
+        with self._submitting:
+            values = {name: control.value for name, control in self.controls.items()}
+            self._worker.submit({"region": self._regions[-1], **values})
+
+    def _chart(self, region: Region) -> Map:
+        """La carte d'une région, vide la première fois."""
+        if region not in self._maps:
+            self._maps[region] = Map(region, np.full((self._resolution, self._resolution), np.nan))
+        return self._maps[region]
+
+    def _draw(self, region: Region, hidden: tuple, output: tuple) -> Iterator[tuple[bytes, str] | None]:
+        """L'image au plus dix fois par seconde, pendant que la carte se précise."""
+        chart, box = self._chart(region), _inside(region, hidden, output)
+        yield self._screen.draw(chart, box), _status(chart, box)
+        if chart.reached == self._resolution:
+            return
+        painted = time.perf_counter()
+        options = {"executor": self._executor, "start": chart}
+        with closing(iter_map(self._problem, region, self._resolution, **options)) as states:
+            for _ in states:
+                yield None
+                if time.perf_counter() - painted > 0.1:
+                    yield self._screen.draw(chart, box), _status(chart, box)
+                    painted = time.perf_counter()
+        yield self._screen.draw(chart, box), _status(chart, box)
+
+
+class _Screen:
+    """L'image de l'explorateur : la carte et le rectangle, sur des axes que l'on ne refait qu'à chaque région."""
+
+    def __init__(self) -> None:
+        self._canvas, self._region = Canvas(SIZE, font=14), None
+        (ax,) = self._canvas.axes
+        self._cells = ax.imshow(np.ones((1, 1, 3)), origin="lower", interpolation="nearest", animated=True)
+        styles = ({"edgecolor": "white", "linewidth": 6}, {"edgecolor": "black", "linewidth": 2.5})
+        self._boxes = [ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, animated=True, **style)) for style in styles]
+
+    def draw(self, chart: Map, box: Region) -> bytes:
+        """Le PNG de la carte et du rectangle `box`."""
+        if chart.region != self._region:
+            _format(self._cells.axes, chart.region)
+            self._cells.set_extent(chart.region)
+            self._canvas.keep()
+            self._region = chart.region
+        self._cells.set_data(colors(chart.filled()))
+        for patch in self._boxes:
+            patch.set_bounds(box.left, box.bottom, box.right - box.left, box.top - box.bottom)
+        return self._canvas.png([self._cells, *self._boxes])
+
+
+def _make_range(name: str) -> widgets.SelectionRangeSlider:
+    """Un curseur à deux poignées, que les flèches du clavier avancent d'un cran."""
+    options = [(str(k), k) for k in range(NOTCHES + 1)]
+    layout = {"width": "700px", "max_width": "100%"}
+    return widgets.SelectionRangeSlider(options=options, index=MIDDLE, description=name, style=STYLE, layout=layout)
+
+
+def _inside(region: Region, hidden: tuple, output: tuple) -> Region:
+    """La partie de `region` entre deux crans de chaque axe ; au moins un cran de large."""
+    sides = []
+    for (low, high), (first, last) in zip((region[:2], region[2:]), (hidden, output)):
+        first = min(first, NOTCHES - 1)
+        sides += [low + (high - low) * k / NOTCHES for k in (first, max(last, first + 1))]
+    return Region(*sides)
+
+
+def _power(value: float, ends) -> str:
+    """Une puissance de dix, avec assez de décimales pour distinguer deux crans de l'intervalle `ends`."""
+    digits = max(0, math.ceil(1 - math.log10((ends[-1] - ends[0]) / NOTCHES)))
+    return comma(round(float(value), digits) + 0.0, 12).replace("-", "−")
+
+
+def _status(chart: Map, box: Region) -> str:
+    """Ce que l'image montre, en mots ; la part est arrondie, pour être la même d'une machine à l'autre."""
+    size, resolution = chart.reached, len(chart.values)
+    known = percent(np.isfinite(chart.values).mean(), 2)
+    state = f"Carte de {resolution} × {resolution}" + ("" if size == resolution else f", {known} calculée")
+    share = percent(round(chart.share, 1), 2)
+    places = f"{_place('Région', chart.region)} {_place('Rectangle', box)}"
+    return f"{state} : environ {share} des couples convergent. {places}"
+
+
+def _place(name: str, region: Region) -> str:
+    left, right, bottom, top = (_power(end, side) for side in (region[:2], region[2:]) for end in side)
+    return f"{name} : couche cachée de 10^{left} à 10^{right}, sortie de 10^{bottom} à 10^{top}."

@@ -1,0 +1,185 @@
+"""Le plancher de bruit de la leçon 12 : une descente sur un bol, dont chaque gradient ne voit qu'un lot.
+
+Le bol est w²/2, de courbure 1. Le gradient mesuré sur un lot de B échantillons est w - x̄, où x̄ est la moyenne de
+B nombres d'espérance 0 et de variance 1 : un bruit de variance 1/B s'ajoute au vrai gradient, w.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from toylib._checks import check_lr, check_lrs, check_real, check_whole
+from toylib.explorer.controls import SCHEDULE_NAMES, make_choice, make_slider
+from toylib.explorer.frame import Canvas
+from toylib.explorer.live import Demo
+from toylib.plotting import STYLES, comma, put_ticks
+from toylib.schedules import SCHEDULES, factors
+
+START = 3.0  # d'où partent les descentes
+STEPS, COPIES = 500, 1000
+END = 50  # les derniers pas, sur lesquels la démonstration fait la moyenne
+RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1)
+SIZES = (1, 2, 5, 10, 20, 50, 100)
+RANGE = (1e-6, 100.0)  # de w², sur les axes
+
+
+def noise_floor(lr: float, batch_size: int) -> float:
+    """Le plancher d'une descente à taux constant : la moyenne de w² quand elle n'avance plus, infinie dès lr = 2.
+
+    Un pas, w ← w - lr (w - x̄), multiplie w par 1 - lr et ajoute lr x̄. La moyenne V de w² devient donc
+    `(1 - lr)² V + lr²/B` ; elle ne change plus quand V = lr / (B (2 - lr)), environ lr/(2B) aux petits taux.
+
+    Lève : `ValueError` ou `TypeError` pour un taux ou une taille de lot qui ne convient pas.
+
+    Sources : Mandt, Hoffman & Blei, 2017, arXiv 1704.04289, aux petits taux :
+    *Stochastic Gradient Descent as Approximate Bayesian Inference*. Smith & Le, 2018, arXiv 1710.06451, pour le
+    rapport lr/B : *A Bayesian Perspective on Generalization and Stochastic Gradient Descent*.
+
+    >>> noise_floor(0.5, 1), noise_floor(1, 10), noise_floor(2, 10)
+    (0.3333333333333333, 0.1, inf)
+    """
+    lr, batch_size = check_lr(lr), check_whole("batch_size", batch_size, 1)
+    return lr / (batch_size * (2 - lr)) if lr < 2 else math.inf
+
+
+def noisy_descents(
+    lrs: Sequence[float], batch_size: int, *, copies: int = COPIES, start: float = START, seed: int | None = None
+) -> np.ndarray:
+    """Descend le bol `copies` fois, toutes ensemble, chacune avec ses propres lots.
+
+    Arguments :
+        lrs : le taux de chacun des T pas.
+        batch_size : taille B des lots.
+        start : le w de départ.
+        seed : graine du bruit ; sans elle, un tirage neuf.
+
+    Rend : les w de chaque pas, départ compris ; float64 (T + 1, copies).
+
+    Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas.
+
+    >>> noisy_descents([0.1] * 50, 10, copies=4, seed=0).shape
+    (51, 4)
+    """
+    lrs, copies = check_lrs(lrs), check_whole("copies", copies, 1)
+    size, start = check_whole("batch_size", batch_size, 1), check_real("start", start)
+    rng = np.random.default_rng(None if seed is None else check_whole("seed", seed))
+    means = rng.standard_normal((len(lrs), copies)) / math.sqrt(size)
+    w = np.full((len(lrs) + 1, copies), start)
+    for t, lr in enumerate(lrs):
+        w[t + 1] = w[t] - lr * (w[t] - means[t])
+    return w
+
+
+def expected_squares(lrs: Sequence[float], batch_size: int, start: float = START) -> np.ndarray:
+    """Ce que vaut w² en moyenne à chaque pas, exactement, pour n'importe quelle suite de T taux : float64 (T + 1,).
+
+    C'est la suite V ← `(1 - lr)² V + lr²/B` de `noise_floor`, avec le taux de chaque pas.
+
+    Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas.
+
+    >>> expected_squares([1, 1 / 2, 1 / 4], batch_size=1, start=3).tolist()
+    [9.0, 1.0, 0.5, 0.34375]
+    """
+    lrs, size = check_lrs(lrs), check_whole("batch_size", batch_size, 1)
+    squares = [check_real("start", start) ** 2]
+    for lr in lrs:
+        squares.append((1 - lr) ** 2 * squares[-1] + lr**2 / size)
+    return np.array(squares)
+
+
+def floor_explorer() -> Demo:
+    """La démonstration : mille descentes bruitées, à un taux, une taille de lot et une planification au choix.
+
+    À gauche, la moyenne de w² à chaque pas, mesurée et calculée, et une seule descente, en trait fin. À droite,
+    le plancher de `noise_floor` selon le taux, une courbe par taille de lot, et le point mesuré à la fin.
+
+    >>> demo = floor_explorer()
+    >>> demo.set(lr=0.2, batch_size=10)
+    >>> demo.wait()
+    >>> print(demo.status)
+    Moyenne de w² à la fin : mesurée 0,011, calculée 0,011 ; plancher à ce taux constant : 0,011
+    >>> demo.close()
+    """
+    picture = _Picture()
+    controls = {
+        "lr": make_slider("Taux d'apprentissage", RATES, 0.5, width="440px"),
+        "batch_size": make_slider("Taille des lots", SIZES, 1, str, width="360px"),
+        "schedule": make_choice("Planification", {SCHEDULE_NAMES[name]: name for name in SCHEDULES}, "constant"),
+    }
+    return Demo(controls, picture.frames, size=picture.canvas.size)
+
+
+class _Picture:
+    """L'image de la démonstration."""
+
+    def __init__(self) -> None:
+        self.canvas = Canvas((1000, 420), font=13, columns=2)
+        left, right = self.canvas.axes
+        for ax in (left, right):
+            ax.set(yscale="log", ylim=RANGE)
+            ax.grid(color="0.88")
+            put_ticks(ax.yaxis, 1e-6, 1e-4, 1e-2, 1, 100)
+        left.set(xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²")
+        put_ticks(left.xaxis)
+        right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
+        put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+        self._lrs = np.append(np.geomspace(0.017, 1.99, 200), 1.9999)
+        for size in SIZES:
+            right.plot(self._lrs, [noise_floor(lr, size) for lr in self._lrs], color="0.82", linewidth=1)
+        self._artists = _artists(left, right)
+        left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
+        right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
+        self.canvas.keep()
+
+    def frames(self, lr: float, batch_size: int, schedule: str) -> Iterator[tuple[bytes, str]]:
+        """Une image, et ce qu'elle dit."""
+        lrs = [lr * factor for factor in factors(schedule, STEPS)]
+        squares = noisy_descents(lrs, batch_size, seed=0) ** 2
+        measured, exact = squares.mean(axis=1), expected_squares(lrs, batch_size)
+        end, steps = measured[-END:].mean(), range(STEPS + 1)
+        line = np.array([noise_floor(one, batch_size) for one in self._lrs])
+        data = [(steps, squares[:, 0]), (steps, measured), (steps, exact), (self._lrs, line), ([lr], [end])]
+        for artist, (x, y) in zip(self._artists, data):
+            artist.set_data(x, np.clip(y, *RANGE))
+        yield self.canvas.png(self._artists), _status(lr, batch_size, end, exact[-END:].mean())
+
+
+def _artists(left: Axes, right: Axes) -> list[Line2D]:
+    """Les traits qui bougent, encore vides, dans l'ordre où `frames` les remplit."""
+    return [
+        left.plot([], [], color="0.6", linewidth=0.8, animated=True, label="une descente")[0],
+        left.plot([], [], linewidth=3, animated=True, label="moyenne de mille", **STYLES[0])[0],
+        left.plot([], [], linewidth=2, animated=True, label="calcul exact", **STYLES[4])[0],
+        right.plot([], [], linewidth=2.5, animated=True, label="plancher calculé", **STYLES[4])[0],
+        right.plot([], [], "o", color="#0072B2", markersize=12, animated=True, label="mesure")[0],
+    ]
+
+
+def bowl_end(peak: float, number: float) -> tuple[float, float, float]:
+    """L'exercice 3 : le pic, le numéro de la planification, et la moyenne de w² après 200 pas en lots de 1.
+
+    Un numéro qui n'en désigne aucune n'arrive nulle part : la moyenne rendue est alors infinie.
+
+    Lève : `ValueError` ou `TypeError` pour un pic qui ne convient pas, ou un numéro qui n'est pas un nombre.
+
+    >>> bowl_end(1, 0), bowl_end(1, 7)
+    ((1.0, 0.0, 1.0), (1.0, 7.0, inf))
+    """
+    peak, number = check_lr(peak, "le pic"), check_real("le numéro", number)
+    if number not in range(len(SCHEDULES)):
+        return peak, number, math.inf
+    planned = factors(list(SCHEDULES)[int(number)], 200)
+    return peak, number, float(expected_squares(peak * np.array(planned), batch_size=1)[-1])
+
+
+def _status(lr: float, batch_size: int, measured: float, exact: float) -> str:
+    """Ce que l'image montre, en mots."""
+    if exact > START**2:
+        return "La descente diverge : w² grandit sans fin."
+    limit = comma(noise_floor(lr, batch_size), 2)
+    limit = "aucun, la descente diverge" if lr >= 2 else limit
+    found = f"mesurée {comma(measured, 2)}, calculée {comma(exact, 2)}"
+    return f"Moyenne de w² à la fin : {found} ; plancher à ce taux constant : {limit}"
