@@ -8,6 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from toylib.lessons import environment
 
@@ -100,3 +101,21 @@ def test_diagnose_sees_a_torch_that_does_not_start(monkeypatch, error):
 
     monkeypatch.setattr(torch, "ones", broken)
     assert environment._check_torch().startswith("✗ PyTorch ne démarre pas")
+
+
+def test_the_workflow_runs_every_python_and_system_the_readme_promises():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text("utf-8"))
+    matrix = workflow["jobs"]["tests"]["strategy"]["matrix"]
+    oldest, newest = PROJECT["requires-python"].removeprefix(">="), str(max(map(Version, matrix["python"])))
+    assert f"{oldest} à {newest}" in (ROOT / "README.md").read_text("utf-8")
+    assert matrix["python"] == [f"3.{minor}" for minor in range(Version(oldest).minor, Version(newest).minor + 1)]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "windows", "macos"}
+    python = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"][0]
+    assert python == f"python>={oldest},<3.{Version(newest).minor + 1}"
+
+
+def test_the_workflow_runs_once_a_month_by_itself():
+    """Pour qu'une épingle qui pourrit se voie avant la classe. YAML lit la clé `on` comme un vrai."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text("utf-8"))
+    _minute, _hour, day, month, weekday = workflow[True]["schedule"][0]["cron"].split()
+    assert (day.isdigit(), month, weekday) == (True, "*", "*")
