@@ -121,7 +121,7 @@ def install(tests):
         pip += ["--no-index", "--find-links", WHEELS]
     else:
         _ask_cpu_torch(pip)
-    extra = ".[tests]" if tests else "."
+    extra = ".[tests,hub]" if tests else "."
     _step("Installation du cours", [*pip, "-c", "requirements.txt", "-e", extra], explain)
     _step("Vérification de PyTorch", [PYTHON, "-c", "import torch"], explain_torch)
     write_settings(VENV)

@@ -52,7 +52,7 @@ def test_a_screen_reader_hears_the_name_the_value_and_the_new_status(page):
     assert slider.get_attribute("aria-valuetext") == "0,126"
     assert live.evaluate("element => element.kept") is True
     assert live.inner_text().startswith("lr 0,126")
-    assert "ligne d'état" in explorer.get_by_role("img").get_attribute("alt")
+    assert explorer.get_by_role("img").get_attribute("alt").startswith("Figure")
 
 
 def reached_by_tab(page, explorer):
@@ -90,12 +90,18 @@ def test_the_chosen_button_is_seen_in_forced_colours(page):
     assert chosen != other
 
 
+# Ce qui, dans la sortie d'une démonstration, dépasse à droite de ce que l'on en voit.
+BEYOND = """root => {
+    const edge = root.closest('.jp-OutputArea-output').getBoundingClientRect().right + 1;
+    const parts = [...root.querySelectorAll('button, img, label, .widget-readout, .noUi-handle, .toylib-status')];
+    return parts.filter(one => one.getBoundingClientRect().right > edge).map(one => one.outerHTML);
+}"""
+
+
 @pytest.mark.parametrize("zoom", [1, 2])
 def test_nothing_is_cut_at_200_percent(page, zoom):
     page.set_viewport_size({"width": 1400 // zoom, "height": 1000 // zoom})
     page.wait_for_timeout(500)
     for explorer in page.locator(".toylib-explorer").all():
         explorer.scroll_into_view_if_needed()
-        wide = "element => element.scrollWidth - element.clientWidth"
-        assert explorer.evaluate(wide) <= 1
-        assert all(part.evaluate(wide) <= 1 for part in explorer.locator(".widget-hbox, .toylib-status").all())
+        assert explorer.evaluate(BEYOND) == []

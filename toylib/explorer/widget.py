@@ -17,7 +17,7 @@ from toylib.network import Net
 from toylib.plotting import STYLES, comma, percent
 from toylib.training import History
 
-FIRST, NEXT = 0.08, 0.05  # secondes avant une première image incomplète, puis entre deux
+FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 
 
 class Request(NamedTuple):
