@@ -2,19 +2,34 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import first_explorer, run_all, wait_for
+from browser import first_explorer, open_notebook, run_all, wait_for
 
 GRAVE = ("serious", "critical")
 OURS = {"include": [[".toylib-explorer"], [".toylib-quiz"], [".widget-interact"]]}
 
 
-@pytest.fixture
-def page(open_lesson):
-    """La leçon 07 exécutée, ses trois explorateurs au repos."""
-    page = open_lesson("07_taux_d_apprentissage.ipynb")
+@pytest.fixture(scope="module")
+def lesson(lab, chromium):
+    """La leçon 07 exécutée une fois pour toutes, ses trois explorateurs au repos."""
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
+    page.set_default_timeout(90_000)
+    open_notebook(page, f"{lab}lab/tree/07_taux_d_apprentissage.ipynb")
     run_all(page)
-    wait_for(first_explorer(page), 0.1)
-    return page
+    yield page
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.close()
+
+
+@pytest.fixture
+def page(lesson):
+    """La leçon, rendue comme elle était : son premier curseur à 0,1."""
+    slider = first_explorer(lesson).get_by_role("slider", name="Taux d'apprentissage")
+    while slider.get_attribute("aria-valuetext") != "0,1":
+        slider.press("ArrowLeft")
+    wait_for(first_explorer(lesson), 0.1)
+    yield lesson
+    lesson.emulate_media(forced_colors="none")
+    lesson.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def serious(page, context=OURS):
@@ -37,8 +52,11 @@ def test_axe_finds_nothing_serious_in_the_other_demonstrations(open_lesson, name
 
 
 def test_axe_would_see_an_image_without_a_text(page):
-    page.evaluate("document.querySelector('.toylib-explorer img').removeAttribute('alt')")
+    image = page.locator(".toylib-explorer img").first
+    text = image.get_attribute("alt")
+    image.evaluate("image => image.removeAttribute('alt')")
     assert list(serious(page, {"include": [[".toylib-explorer img"]]})) == ["image-alt"]
+    image.evaluate("(image, text) => image.setAttribute('alt', text)", text)
 
 
 def test_a_screen_reader_hears_the_name_the_value_and_the_new_status(page):

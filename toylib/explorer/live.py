@@ -37,8 +37,9 @@ class Live(widgets.VBox):
     ) -> None:
         self._font, self._submitting, self._painted = font, threading.Lock(), 0.0
         width, height = (f"{side}px" for side in size)
-        layout = {"width": width, "max_width": "100%", "height": height, "flex": "0 0 auto", "object_fit": "contain"}
-        self._image = widgets.Image(value=picture, layout=layout)  # étroite, elle rétrécit, et rien d'autre ne bouge
+        # Étroite, elle rétrécit, et rien d'autre ne bouge ; une marge la ferait dépasser de la page.
+        layout = {"width": width, "max_width": "100%", "height": height, "margin": "0", "flex": "0 0 auto"}
+        self._image = widgets.Image(value=picture, layout={**layout, "object_fit": "contain"})
         self._text = widgets.HTML(self._status_html("calcul…"))
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
         super().__init__([*boxes, self._image, self._text, ScreenReader()])
