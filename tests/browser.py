@@ -65,7 +65,9 @@ def first_explorer(page):
     """Le premier explorateur de la page, une fois son image affichée."""
     made = page.locator(".toylib-explorer").first
     made.scroll_into_view_if_needed()
-    made.locator("img").evaluate("image => image.decode()")
+    made.locator("img").evaluate(
+        "async image => { while (!image.naturalWidth) await new Promise(resolve => setTimeout(resolve, 50)); }"
+    )
     return made
 
 

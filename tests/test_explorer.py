@@ -139,7 +139,7 @@ def test_closing_closes_every_control():
     explorer = LrExplorer(epochs=1, n=20, pin=True)
     parts = [explorer, *explorer.children, *explorer.children[0].children, *explorer.children[1].children]
     explorer.close()
-    assert len(parts) == 11
+    assert len(parts) == 12
     assert [part for part in parts if part.comm is not None] == []
 
 

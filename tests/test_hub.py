@@ -4,6 +4,7 @@ Il faut JupyterHub (le README, « Pour toute une classe », dit comment l'inst
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,7 +114,10 @@ def test_what_a_student_writes_elsewhere_stays_theirs(hub, folder):
     assert act_as(hub, "bruno", lambda: (folder / "tmp" / "note").read_text()) == "PermissionError"
 
 
-def test_the_memory_limit_bites_and_the_lesson_fits_below(hub):
+def test_the_memory_limit_bites_and_the_lesson_fits_below(folder, monkeypatch):
+    """L'essai se fait dans une copie de ce processus-ci, dont ce qu'il a déjà pris compte aussi."""
+    taken = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+    hub = load(folder, monkeypatch, HUB_MEMOIRE=taken + 1000)
     assert act_as(hub, "alice", lambda: len(bytearray(4000 * MEGABYTE))) == "MemoryError"
     assert act_as(hub, "alice", lambda: len(bytearray(500 * MEGABYTE))) == str(500 * MEGABYTE)
 
