@@ -178,15 +178,7 @@ def catapult_explorer(seed: int = 0) -> Demo:
 
     choice = make_choice("Largeur n", {f"{n:,}".replace(",", "\u202f"): n for n in WIDTHS}, 1000)
     controls = {"product": make_slider("lr·λ₀", PRODUCTS, 2.5), "n": choice}
-    return _Explorer(controls, frames, size=canvas.size)
-
-
-class _Explorer(Demo):
-    """La démonstration de la leçon."""
-
-    def _still(self) -> tuple[str, bytes]:
-        text, picture = super()._still()
-        return text, bytes(picture)  # une memoryview ne s'enregistre pas dans un carnet
+    return Demo(controls, frames, size=canvas.size)
 
 
 def _status(run: Catapult) -> str:

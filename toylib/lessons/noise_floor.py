@@ -130,8 +130,8 @@ class _Picture:
         for size in SIZES:
             right.plot(self._lrs, [noise_floor(lr, size) for lr in self._lrs], color="0.82", linewidth=1)
         self._artists = _artists(left, right)
-        left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
-        right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
+        for ax in (left, right):
+            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
         self.canvas.keep()
 
     def frames(self, lr: float, batch_size: int, schedule: str) -> Iterator[tuple[bytes, str]]:
@@ -179,7 +179,6 @@ def _status(lr: float, batch_size: int, measured: float, exact: float) -> str:
     """Ce que l'image montre, en mots."""
     if exact > START**2:
         return "La descente diverge : w² grandit sans fin."
-    limit = comma(noise_floor(lr, batch_size), 2)
-    limit = "aucun, la descente diverge" if lr >= 2 else limit
+    limit = "aucun, la descente diverge" if lr >= 2 else comma(noise_floor(lr, batch_size), 2)
     found = f"mesurée {comma(measured, 2)}, calculée {comma(exact, 2)}"
     return f"Moyenne de w² à la fin : {found} ; plancher à ce taux constant : {limit}"
