@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -73,9 +74,9 @@ def lab(tmp_path_factory):
     yield from run_lab(folder, {})
 
 
-@pytest.fixture
-def open_lesson(lab, chromium):
-    """Ouvre une leçon dans JupyterLab, et rend sa page ; la ferme à la fin."""
+@contextmanager
+def lessons(lab, chromium):
+    """De quoi ouvrir des leçons dans JupyterLab, chacune dans sa page ; leurs noyaux s'arrêtent à la fin."""
     pages = []
 
     def open_page(name: str):
@@ -89,3 +90,10 @@ def open_lesson(lab, chromium):
     for page in pages:
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         page.close()
+
+
+@pytest.fixture
+def open_lesson(lab, chromium):
+    """Ouvre une leçon dans JupyterLab, et rend sa page ; la ferme à la fin."""
+    with lessons(lab, chromium) as open_page:
+        yield open_page

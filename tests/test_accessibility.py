@@ -2,7 +2,8 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import first_explorer, open_notebook, run_all, wait_for
+from browser import first_explorer, run_all, wait_for
+from conftest import lessons
 
 GRAVE = ("serious", "critical")
 OURS = {"include": [[".toylib-explorer"], [".toylib-quiz"], [".widget-interact"]]}
@@ -11,13 +12,10 @@ OURS = {"include": [[".toylib-explorer"], [".toylib-quiz"], [".widget-interact"]
 @pytest.fixture(scope="module")
 def lesson(lab, chromium):
     """La leçon 07 exécutée une fois pour toutes, ses trois explorateurs au repos."""
-    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
-    page.set_default_timeout(90_000)
-    open_notebook(page, f"{lab}lab/tree/07_taux_d_apprentissage.ipynb")
-    run_all(page)
-    yield page
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    page.close()
+    with lessons(lab, chromium) as open_page:
+        page = open_page("07_taux_d_apprentissage.ipynb")
+        run_all(page)
+        yield page
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from repository import commit, git
 
 pytest.importorskip("jupyterhub")
 pytest.importorskip("firstuseauthenticator")
@@ -185,16 +186,6 @@ def course(tmp_path):
 
     pull()
     return upstream, student, pull
-
-
-def git(folder, *arguments):
-    who = ("-c", "user.name=essai", "-c", "user.email=essai@example.org")
-    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def commit(folder):
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "essai")
 
 
 def test_a_new_version_arrives_and_the_work_stays(course):

@@ -10,16 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser import ask_kernel, first_explorer, run_all, wait_for
+from repository import commit, git
 
 import cours
 
 ROOT = Path(cours.__file__).parent
 LESSON = "07_taux_d_apprentissage.ipynb"
-
-
-def git(folder, *arguments):
-    who = ["-c", "user.name=Essai", "-c", "user.email=essai@localhost"]
-    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="pas de git")
@@ -30,16 +26,14 @@ def test_a_pull_brings_new_lessons_and_keeps_the_work(tmp_path):
         shutil.copyfile(ROOT / name, teacher / name)
     (teacher / "notebooks" / LESSON).write_text("première version")
     git(teacher, "init", "-q")
-    git(teacher, "add", ".")
-    git(teacher, "commit", "-qm", "le cours")
+    commit(teacher)
     git(tmp_path, "clone", "-q", teacher, student)
     copy = student / "travail" / LESSON
     cours.lay_lessons(student / "notebooks", student / "travail")
     copy.write_text("mes réponses")
     (teacher / "notebooks" / LESSON).write_text("deuxième version")
     (teacher / "notebooks" / "08_balayage.ipynb").write_text("nouvelle leçon")
-    git(teacher, "add", ".")
-    git(teacher, "commit", "-qm", "deuxième version")
+    commit(teacher)
     git(student, "pull", "-q")
     cours.lay_lessons(student / "notebooks", student / "travail")
     assert copy.read_text() == "mes réponses"
