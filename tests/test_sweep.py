@@ -343,6 +343,13 @@ def test_good_rates_are_the_longest_run_half_way_down():
     assert swept(lrs[::-1], [0.01, 3.0, 0.07, 0.05, 0.5, 0.7]).good() == (1e-2, 1e-1)
 
 
+def test_a_lucky_rate_outside_the_domain_does_not_set_its_threshold():
+    """Sans quoi le domaine changerait avec l'arrondi qui fait la chance."""
+    lrs = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
+    for lucky in (3.0, 0.02, 0.005):
+        assert swept(lrs, [0.7, 0.5, 0.07, 0.05, 3.0, lucky]).good() == (1e-2, 1e-1)
+
+
 @pytest.mark.parametrize("finals", [[0.7, 0.8], [np.nan, np.inf], [0.9, 3.0]])
 def test_no_rate_is_good_when_nothing_is_learnt(finals):
     assert swept([0.1, 1.0], finals).good() is None

@@ -62,8 +62,9 @@ class Sweep:
         """Les bornes du domaine des bons taux ; None si aucun taux n'apprend.
 
         Un taux est bon si la perte y a fait au moins la moitié du chemin, en échelle logarithmique,
-        de sa valeur initiale à la meilleure valeur finale : perte finale ≤ √(initiale × meilleure). Le
-        domaine est la plus longue suite de bons taux voisins : un coup de chance isolé n'en fait pas un.
+        de sa valeur initiale à la meilleure valeur finale du domaine : perte finale ≤ √(initiale × meilleure).
+        Le domaine est la plus longue suite de bons taux voisins. Un coup de chance isolé n'en fait pas un, et ne
+        fixe pas non plus le seuil : une perte plus basse encore, hors du domaine, n'y compte pas.
 
         >>> loss = np.array([[0.8, 0.7], [0.8, 0.2], [0.8, 0.1], [0.8, 5.0]])
         >>> Sweep(np.array([0.001, 0.01, 0.1, 1.0]), loss, 1 - loss).good()
@@ -71,12 +72,14 @@ class Sweep:
         """
         order = self.lrs.argsort()
         start, final = median(self.loss)[0, 0], median(self.loss)[order, -1]
-        if not final.min() < start:
-            return None
-        kept = np.flatnonzero(final <= np.sqrt(start * final.min()))
-        run = max(np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1), key=len)
-        low, high = self.lrs[order][run[[0, -1]]].tolist()
-        return low, high
+        while final.min() < start:
+            kept = np.flatnonzero(final <= np.sqrt(start * final.min()))
+            run = max(np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1), key=len)
+            if final.argmin() in run:
+                low, high = self.lrs[order][run[[0, -1]]].tolist()
+                return low, high
+            final[final.argmin()] = np.inf
+        return None
 
 
 def median(curves: np.ndarray) -> np.ndarray:
