@@ -12,16 +12,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import psutil
 import pytest
+import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from toylib import History, Net, Score, gendata, train
+from toylib import History, Net, Score, Sweep, gendata, train
 from toylib.explorer import LR_GRID, LrExplorer
 from toylib.explorer import live as live_module
 from toylib.explorer import runs as runs_module
 from toylib.explorer import widget as widget_module
 from toylib.explorer.frame import Frame, Scene
 from toylib.explorer.runs import Config, Run, Runs
+from toylib.explorer.static import describe, three_rates
 from toylib.explorer.worker import LatestWorker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -802,3 +804,50 @@ def test_the_three_rates_are_measured_not_assumed():
     text = explorer._repr_mimebundle_()["text/plain"].replace("\xa0", " ")
     explorer.close()
     assert "lr 1 · bon" in text  # avec Adam, c'est 0,1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "sgd"},
+        {"optimizer": "momentum"},
+        {"rule": "band", "valid": 100, "epochs": 500, "noise": 0.1, "n": 100},
+        {"rule": "xor", "epochs": 30, "batch_size": 20},
+        {"rule": "random", "optimizer": "sgd", "epochs": 300},
+    ],
+    ids=lambda settings: ", ".join(map(str, settings.values())) or "défaut",
+)
+def test_the_text_without_a_kernel_does_not_change_with_the_last_bit_of_a_weight(monkeypatch, settings):
+    texts = set()
+    for side in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(Net, "__init__", moved(Net.__init__, side))
+            explorer = LrExplorer(**settings)
+            texts.add(explorer._repr_mimebundle_()["text/plain"])
+            explorer.close()
+    assert len(texts) == 1
+
+
+def moved(init, side):
+    """`Net.__init__`, dont chaque poids est ensuite déplacé d'un bit au hasard, sauf pour la graine 0."""
+
+    def moving(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        draw = torch.Generator().manual_seed(side)
+        with torch.no_grad():
+            for part in self.parameters():
+                to = torch.randn(part.shape, generator=draw) * 1e30
+                part.copy_(torch.nextafter(part, to if side else part))
+
+    return moving
+
+
+def test_a_loss_that_the_rounding_decides_is_not_written_and_is_not_the_good_one():
+    loss = np.full((2, 3, 2), 0.7)
+    loss[:, :, 1] = [0.6, 0.2, 0.1], [0.6, 0.2, 3.0]  # une ligne par copie du réseau
+    text = describe(three_rates(Sweep(np.array([0.001, 0.1, 10.0]), loss, 1 - loss)), "essai")
+    assert text.splitlines()[2:] == [
+        "lr 0,1 · bon · perte finale 0,2, exactitude 80\xa0%",
+        "lr 10 · trop grand · la perte finale change au moindre arrondi",
+    ]

@@ -1,11 +1,14 @@
 """Les entraînements de l'explorateur : ceux que l'on demande, et ceux que l'on a déjà."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from toylib.data import gendata
 from toylib.network import Net
@@ -104,10 +107,13 @@ class Runs:
             self._keep(Run(config._replace(lr=lr), part.history(k), weights, None))
         return True
 
-    def histories(self, config: Config, lrs: Sequence[float]) -> dict[float, History]:
-        """Les courbes de `config` à chacun des taux `lrs`, entraînés ensemble."""
-        *_, result = self._sweep(config, lrs)
-        return {lr: result.history(k) for k, lr in enumerate(lrs)}
+    def rehearse(self, config: Config, lrs: Sequence[float]) -> Sweep:
+        """Le balayage de `lrs` par trois réseaux : celui de `config`, et deux dont chaque poids est déplacé d'un bit.
+
+        Là où les trois se séparent, c'est l'arrondi qui décide : une autre machine donnerait autre chose.
+        """
+        *_, result = self._sweep(config, lrs, copies=(math.inf, -math.inf))
+        return result
 
     def finals(self, config: Config) -> np.ndarray:
         """La perte finale à chaque taux de `LR_GRID`, (61,) ; NaN là où elle n'est pas encore connue."""
@@ -115,15 +121,16 @@ class Runs:
         # fmin ne garde pas NaN : une perte qui n'en est plus une reste en haut de la courbe.
         return np.array([np.nan if run is None else np.fmin(run.history.loss[-1], 1e30) for run in runs])
 
-    def _sweep(self, config: Config, lrs: Sequence[float]) -> Iterator[Sweep]:
-        """Le balayage de `lrs` ; la validation a une autre graine que l'entraînement."""
+    def _sweep(self, config: Config, lrs: Sequence[float], copies: Sequence[float] = ()) -> Iterator[Sweep]:
+        """Le balayage de `lrs`, et de ses copies à un bit près ; la validation a une autre graine."""
         model = Net(2, hidden=config.hidden, seed=config.seed)
+        models = [model, *(_moved(model, to) for to in copies)] if copies else model
         valid = None
         if self._valid:
             valid = gendata(self._valid, rule=config.rule, noise=config.noise, seed=config.seed + 10_000)
         options = {"optimizer": config.optimizer, "batch_size": config.batch_size}
         options |= {"schedule": config.schedule, "seed": config.seed}
-        return iter_sweep(model, *config.data(), config.epochs, lrs, valid=valid, weights=self._weights, **options)
+        return iter_sweep(models, *config.data(), config.epochs, lrs, valid=valid, weights=self._weights, **options)
 
     def _keep(self, run: Run) -> None:
         """Retient `run`, et oublie les plus anciens au-delà de `CACHE` octets."""
@@ -133,3 +140,12 @@ class Runs:
         self._kept[run.config] = run._replace(seconds=None)
         while self._bytes > CACHE and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].size()
+
+
+def _moved(model: Net, to: float) -> Net:
+    """Une copie de `model` dont chaque poids est le nombre voisin, vers `to`."""
+    copy = deepcopy(model)
+    with torch.no_grad():
+        for part in copy.parameters():
+            part.copy_(torch.nextafter(part, torch.full_like(part, to)))
+    return copy

@@ -1,51 +1,74 @@
 """L'explorateur sans noyau : une image et un texte, pour un carnet que l'on ne fait que lire."""
 
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from toylib.plotting import comma, percent, plot_history
+from toylib.sweep import Sweep
 from toylib.training import History
 
-Rates = dict[str, tuple[float, History]]
+SURE = 1e-4  # écart relatif entre copies à un bit près au-delà duquel une perte finale est celle de l'arrondi
 
 
-def three_rates(histories: dict[float, History]) -> Rates:
-    """De courbes à plusieurs taux, croissants, en garde trois, mesurées et non supposées.
+class Rate(NamedTuple):
+    """Un taux, sa courbe, et ce que l'on peut en dire sur toute machine."""
 
-    Rend : « trop petit » (le premier), « bon » (la plus petite perte finale) et « trop grand » (le
-    dernier), avec leurs courbes ; un extrême qui se trouve être le bon taux n'y est pas.
+    lr: float
+    history: History
+    outcome: str
+
+
+def three_rates(result: Sweep) -> dict[str, Rate]:
+    """Du balayage de taux croissants par un réseau et ses copies à un bit près, garde trois taux, mesurés.
+
+    Rend : « trop petit » (le premier), « bon » (la plus petite perte finale, parmi celles que l'arrondi ne change
+    pas) et « trop grand » (le dernier) ; un extrême qui se trouve être le bon taux n'y est pas.
     """
-    low, *_, high = histories
-    good = min(histories, key=lambda lr: np.nan_to_num(histories[lr].loss[-1], nan=np.inf))
-    named = {"trop petit": low, "bon": good, "trop grand": high}
-    return {name: (lr, histories[lr]) for name, lr in named.items() if name == "bon" or lr != good}
-
-
-def describe(rates: Rates, caption: str) -> str:
-    """Le texte qui remplace le curseur ; le même d'une machine à l'autre.
-
-    Au-delà du bon taux, les derniers chiffres sont instables : le texte n'en donne qu'un verdict.
-    """
-    lines = [f"Explorateur du taux d'apprentissage ({caption}) : exécutez la cellule pour bouger le curseur."]
-    for name, (lr, history) in rates.items():
-        loss, accuracy = comma(history.loss[-1], 2), percent(history.accuracy[-1], 2)
-        outcome = f"perte finale {loss}, exactitude {accuracy}"
-        if name == "trop grand":
+    final = np.nan_to_num(result.loss[:, :, -1], nan=1e30, posinf=1e30)  # (copies, taux)
+    spread = np.ptp(final, axis=0) / final[0]
+    good = int(np.where(spread <= SURE, final[0], final.max(axis=0) + 1e30).argmin())
+    rates = {}
+    for name, k in (("trop petit", 0), ("bon", good), ("trop grand", len(result.lrs) - 1)):
+        if name == "trop grand" and (final[:, k] > final[0, good]).all():
             outcome = "la perte finale est plus haute que celle du bon taux"
-        lines.append(f"lr {comma(lr)} · {name} · {outcome}")
-    return "\n".join(lines)
+        else:
+            outcome = _outcome(final[0, k], spread[k], result.accuracy[:, k, -1])
+        if name == "bon" or k != good:
+            rates[name] = Rate(float(result.lrs[k]), _first(result, k), outcome)
+    return rates
 
 
-def small_multiples(rates: Rates) -> bytes:
+def _outcome(loss: float, spread: float, accuracy: np.ndarray) -> str:
+    """Ce que l'arrondi ne change pas d'une perte finale, connue à `spread` près, et de l'exactitude des copies."""
+    if spread > SURE:
+        return "la perte finale change au moindre arrondi"
+    text = f"perte finale {comma(loss, 2)}"
+    return text if np.ptp(accuracy) else f"{text}, exactitude {percent(accuracy[0], 2)}"
+
+
+def _first(result: Sweep, k: int) -> History:
+    """Les courbes du premier réseau au taux `lrs[k]`."""
+    curves = (result.loss, result.accuracy, result.valid_loss, result.valid_accuracy)
+    return History(*(None if curve is None else curve[0, k] for curve in curves))
+
+
+def describe(rates: dict[str, Rate], caption: str) -> str:
+    """Le texte qui remplace le curseur ; le même d'une machine à l'autre."""
+    first = f"Explorateur du taux d'apprentissage ({caption}) : exécutez la cellule pour bouger le curseur."
+    return "\n".join([first, *(f"lr {comma(rate.lr)} · {name} · {rate.outcome}" for name, rate in rates.items())])
+
+
+def small_multiples(rates: dict[str, Rate]) -> bytes:
     """Le PNG des courbes de perte de `rates`, côte à côte."""
     figure = Figure(figsize=(11, 3.6), layout="none")
     figure.subplots_adjust(0.1, 0.18, 0.99, 0.9, wspace=0.06)
     axes = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
-    for ax, (name, (lr, history)) in zip(axes, rates.items()):
-        plot_history(history, ax)
-        ax.set_title(f"lr = {comma(lr)} : {name}")
+    for ax, (name, rate) in zip(axes, rates.items()):
+        plot_history(rate.history, ax)
+        ax.set_title(f"lr = {comma(rate.lr)} : {name}")
         ax.label_outer()
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=80)

@@ -17,6 +17,7 @@ from toylib.network import Net
 from toylib.plotting import STYLES, comma, percent
 from toylib.training import History
 
+STILL = 100  # époques, au plus, de l'image qui reste dans un carnet
 FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 
 
@@ -314,9 +315,9 @@ class LrExplorer(Live):
     # --- Sans noyau
 
     def _still(self) -> tuple[str, bytes]:
-        """Trois taux : trop petit, bon, trop grand."""
-        config = self._first._replace(optimizer=self.optimizer)
-        rates = three_rates(self._runs.histories(config, LR_GRID[20::10]))
+        """Trois taux, trop petit, bon, trop grand, en `STILL` époques au plus."""
+        config = self._first._replace(optimizer=self.optimizer, epochs=min(self._first.epochs, STILL))
+        rates = three_rates(self._runs.rehearse(config, LR_GRID[20::10]))
         caption = f"{OPTIMIZER_NAMES[self.optimizer]}, règle « {config.rule} », {config.epochs} époques"
         return describe(rates, caption), small_multiples(rates)
 
