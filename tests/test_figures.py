@@ -8,6 +8,11 @@ from conftest import run_lab
 from jupyter_client.manager import start_new_kernel
 
 from toylib import toytest
+from toylib.explorer import LrExplorer
+from toylib.lessons.catapult import catapult_explorer
+from toylib.lessons.edge import edge_explorer
+from toylib.lessons.fractal import make_problem, map_explorer
+from toylib.lessons.noise_floor import floor_explorer
 
 SETUP = """
 import time
@@ -235,3 +240,22 @@ def test_toytest_called_again_and_again_gives_no_warning(recwarn):
         toytest([0.1], epochs=0)
     plt.close("all")
     assert [str(one.message) for one in recwarn] == []
+
+
+DEMONSTRATIONS = {
+    "l'explorateur": lambda: LrExplorer(n=50, epochs=5, views=("curves", "boundary", "u")),
+    "le plancher": floor_explorer,
+    "la limite": lambda: edge_explorer(steps=4),
+    "la catapulte": catapult_explorer,
+    "la carte": lambda: map_explorer(make_problem(5), resolution=16),
+}
+
+
+@pytest.mark.parametrize("make", DEMONSTRATIONS.values(), ids=DEMONSTRATIONS)
+def test_a_demonstration_has_its_own_figure_and_opens_none_of_pyplot(make):
+    """Son fil de travail a le registre des cellules : une figure de pyplot s'y mêlerait aux leurs."""
+    plt.close("all")
+    demo = make()
+    demo._repr_mimebundle_()
+    demo.close()
+    assert plt.get_fignums() == []
