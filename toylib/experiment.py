@@ -76,7 +76,8 @@ def _row(lr: float, history: History, seconds: float) -> str:
 
 def _figure(histories: dict[float, History]) -> Figure:
     """Perte et exactitude, une courbe par taux, lisibles du fond d'une salle."""
-    with plt.rc_context({"font.size": 15}):
+    # L'appeler vingt et une fois n'a rien d'une étourderie : pas d'avertissement, en anglais, de matplotlib.
+    with plt.rc_context({"font.size": 15, "figure.max_open_warning": 0}):
         figure, axes = plt.subplots(1, 2, figsize=(14, 5.6), layout="constrained")
         for metric, ax in zip(("loss", "accuracy"), axes):
             for lr, history in histories.items():

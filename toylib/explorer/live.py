@@ -11,6 +11,7 @@ from IPython import get_ipython
 from PIL import Image
 
 from toylib._checks import check_choice
+from toylib.explorer.figures import keep_apart
 from toylib.explorer.screen_reader import ScreenReader
 from toylib.explorer.worker import LatestWorker
 
@@ -35,6 +36,7 @@ class Live(widgets.VBox):
     def __init__(
         self, rows: Sequence[Sequence[widgets.Widget]], size: tuple[int, int], picture: bytes, font: int = FONT
     ) -> None:
+        keep_apart()
         self._font, self._submitting, self._painted = font, threading.Lock(), 0.0
         width, height = (f"{side}px" for side in size)
         # Étroite, elle rétrécit, et rien d'autre ne bouge ; une marge la ferait dépasser de la page.

@@ -11,6 +11,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Markdown
 
+from toylib.explorer.figures import keep_apart
 from toylib.explorer.screen_reader import ScreenReader
 from toylib.lessons.exercises import Verdict, verifier
 from toylib.lessons.quiz import Quiz
@@ -20,8 +21,10 @@ __all__ = ["Quiz", "Verdict", "load_ipython_extension", "show_source", "verifier
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Règle les figures et torch, et fait dire à `interact` une phrase en français là où il n'y a pas de noyau."""
+    keep_apart()
     torch.set_num_threads(1)  # assez pour de si petits réseaux ; plus, et trente noyaux sur un serveur se gêneraient
     plt.rcParams.update({"font.size": 13, "figure.constrained_layout.use": True, "figure.figsize": (8, 4)})
+    plt.rcParams["figure.max_open_warning"] = 0  # une cellule peut en tracer vingt et une : sa fin les ferme toutes
     shell.display_formatter.mimebundle_formatter.for_type(widgets.interactive, describe)
 
 
