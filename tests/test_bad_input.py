@@ -343,7 +343,7 @@ CHANGES = {
         lambda m: setattr(m, "forward", m.output.forward),
         lambda m: setattr(m.output, "forward", torch.relu),
     ],
-    "des crochets (hooks)": [
+    "des crochets (`hooks`)": [
         lambda m: m.register_forward_hook(lambda *_: None),
         lambda m: m.hidden[0].register_forward_pre_hook(lambda *_: None),
         lambda m: m.output.register_full_backward_hook(lambda *_: None),

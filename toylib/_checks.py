@@ -167,7 +167,7 @@ def check_flag(name: str, value: object) -> bool:
     True
     """
     if not isinstance(value, bool):
-        raise TypeError(f"{name} doit être True ou False ; reçu : {shown(value)}.")
+        raise TypeError(f"{name} doit être vrai ou faux (`True` ou `False`) ; reçu : {shown(value)}.")
     return value
 
 
@@ -216,7 +216,7 @@ def _from_numpy(name: str, values: object) -> torch.Tensor:
         raise ValueError(f"{name} doit être sans valeur masquée ; reçu : {np.ma.count_masked(values)}.")
     if array.dtype.kind == "c":
         return torch.from_numpy(array.astype(np.complex128))
-    kept = array.dtype in (np.float32, np.float64, np.int64)  # uint16, par exemple, ne se compare pas dans PyTorch
+    kept = array.dtype in (np.float32, np.float64, np.int64)  # `uint16`, par exemple, ne se compare pas dans PyTorch
     with np.errstate(over="ignore"):
         return torch.from_numpy(array if kept else array.astype(np.float64))
 
@@ -288,6 +288,6 @@ def _check_params(parts: Sequence[torch.Tensor], model: torch.nn.Module) -> None
     if foreign:
         raise ValueError(f"optimizer doit porter sur les poids de model seuls ; reçu : {foreign} paramètres étrangers.")
     if not any(part.requires_grad for part in parts):
-        raise ValueError("model doit avoir au moins un poids à apprendre (requires_grad) ; reçu : tous gelés.")
+        raise ValueError("model doit avoir au moins un poids à apprendre (`requires_grad`) ; reçu : tous gelés.")
     if any(part.is_inference() for part in parts):
-        raise ValueError("model doit avoir des poids modifiables ; reçu : des poids créés sous inference_mode.")
+        raise ValueError("model doit avoir des poids modifiables ; reçu : des poids créés sous `torch.inference_mode`.")

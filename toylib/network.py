@@ -111,13 +111,13 @@ def check_plain(model: Net) -> None:
     >>> check_plain(Net(2))
     """
     if type(model) is not Net:
-        raise TypeError(f"model doit être un Net, et non une sous-classe, pour sweep ; reçu : {type(model).__name__}.")
+        raise TypeError(f"model doit être un Net, non une sous-classe, pour `sweep` ; reçu : {type(model).__name__}.")
     check_weights(model)
     change = next((change for change, found in _changes(model) if found), None)
     if change:
-        raise ValueError(f"model doit être un Net dont rien n'a changé que les poids, pour sweep ; reçu : {change}.")
+        raise ValueError(f"model doit être un Net dont rien n'a changé que les poids, pour `sweep` ; reçu : {change}.")
     if torch.is_autocast_enabled("cpu"):
-        raise ValueError("model doit calculer dans le type de ses poids, pour sweep ; reçu : torch.autocast.")
+        raise ValueError("model doit calculer dans le type de ses poids, pour `sweep` ; reçu : `torch.autocast`.")
 
 
 def _changes(model: Net) -> Iterator[tuple[str, object]]:
@@ -134,7 +134,7 @@ def _changes(model: Net) -> Iterator[tuple[str, object]]:
     yield "une méthode forward remplacée", any("forward" in vars(one) for one in modules)
     hooked = [vars(one).get(name) for one in modules for name in _HOOKS]
     hooked += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
-    yield "des crochets (hooks)", any(hooked) or nn.modules.module._has_any_global_hook()
+    yield "des crochets (`hooks`)", any(hooked) or nn.modules.module._has_any_global_hook()
 
 
 def _shapes(model: Net, matrices: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:

@@ -284,7 +284,9 @@ def _follow(optimizer: torch.optim.Optimizer, planned: Sequence[float]) -> None:
     groups, factors = [(group, group["lr"]) for group in optimizer.param_groups], iter(planned)
 
     def set_rates(*_) -> None:
-        factor = next(factors)
+        factor = next(factors, None)
+        if factor is None:  # un optimiseur qui sert une autre fois : cette planification est finie
+            return
         for group, lr in groups:
             group["lr"] = lr * factor
 
