@@ -1,13 +1,18 @@
 """Ce qu'un mauvais argument reçoit : une erreur en français qui le nomme, et rien n'est changé."""
 
-import copy
+import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
+from torch import nn, optim
+from torch.nn.utils import parametrizations, prune
 
 from toylib import (
+    History,
     Net,
     gendata,
     iter_sweep,
@@ -24,6 +29,7 @@ from toylib.explorer import LrExplorer
 from toylib.lessons.curvature import max_curvature
 from toylib.lessons.range_test import plot_range_test, range_test
 from toylib.plotting import plot_data
+from toylib.schedules import cosine
 
 F, Y2 = gendata(20, seed=0)
 NAN = F.copy()
@@ -39,6 +45,32 @@ def _sweep(model=None, data=F, target=Y2, epochs=3, lrs=(0.1, 1.0), **options):
     return sweep(model or Net(2, seed=0), data, target, epochs, lrs, **options)
 
 
+def changed(change):
+    """Un réseau que `change` a modifié."""
+    model = Net(2, seed=0)
+    change(model)
+    return model
+
+
+class Closure(optim.SGD):
+    """Un optimiseur qui veut, comme LBFGS, recalculer la perte."""
+
+    def step(self, closure):
+        return super().step(closure)
+
+
+class NoRate(optim.Optimizer):
+    """Un optimiseur sans taux."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {})
+
+
+def _failing(step):
+    """Une planification qui échoue en chemin."""
+    return [1.0, 1.0][step]
+
+
 CASES = [
     # taux non fini ou non positif
     (lambda: _train(lr=0), ValueError, "lr", "0"),
@@ -48,6 +80,33 @@ CASES = [
     (lambda: _train(lr="0,1"), TypeError, "lr", "'0,1'"),
     (lambda: _train(lr=None), TypeError, "lr", "None"),
     (lambda: _train(lr=True), TypeError, "lr", "True"),
+    # taux hors du type des poids, ou qui n'est pas un nombre
+    (lambda: _train(lr=1e39), ValueError, "lr", "float32"),
+    (lambda: _train(lr=1e38), ValueError, "lr", "3.4e+37"),  # Adam commence par 10 lr
+    (lambda: _train(lr=1e-46), ValueError, "lr", "1.4e-45"),
+    (lambda: train(Net(2).double(), F, Y2, 1, 1e308), ValueError, "lr", "float64"),
+    (lambda: _train(lr=1e39, epochs=0), ValueError, "lr", "float32"),
+    (lambda: _train(lr=10**400), ValueError, "lr", "fini"),
+    (lambda: _train(lr=10**5000), ValueError, "lr", "un int"),
+    (lambda: _train(lr=Fraction(10**400)), ValueError, "lr", "fini"),
+    (lambda: _train(lr=np.bool_(True)), TypeError, "lr", "True"),
+    (lambda: _train(lr=torch.tensor([0.1])), TypeError, "lr", "tensor([0.1000])"),
+    (lambda: _train(lr=torch.tensor(0.1, device="meta")), TypeError, "lr", "meta"),
+    (lambda: _train(lr=0.1j), TypeError, "lr", "0.1j"),
+    (lambda: _train(lr=b"0.1"), TypeError, "lr", "b'0.1'"),
+    # planifications qui sortent du type, qui échouent en chemin ou qui n'en sont pas
+    (lambda: _train(schedule=lambda step: 2.0 ** (100 * step)), ValueError, "schedule(2)", "float32"),
+    (lambda: _sweep(schedule=lambda step: 2.0 ** (100 * step)), ValueError, "schedule(2)", "float32"),
+    (lambda: _sweep(lrs=[1e-30], schedule=lambda step: 1e60), ValueError, "schedule(0)", "1e+60"),
+    (lambda: _train(schedule=_failing), ValueError, "schedule(2)", "IndexError"),
+    (lambda: _train(schedule=lambda step, steps: 1.0), ValueError, "schedule(0)", "TypeError"),
+    (lambda: _train(schedule=lambda step: next(iter(()))), ValueError, "schedule(0)", "StopIteration"),
+    (lambda: _train(schedule=lambda step: True), TypeError, "schedule(0)", "True"),
+    (lambda: _train(schedule=lambda step: "1"), TypeError, "schedule(0)", "'1'"),
+    (lambda: _train(schedule=lambda step: torch.ones(1)), TypeError, "schedule(0)", "tensor([1.])"),
+    (lambda: _train(schedule=cosine), TypeError, "schedule(0)", "function"),
+    (lambda: _train(schedule=np.ones(3)), ValueError, "schedule", "array([1., 1., 1.])"),
+    (lambda: _train(schedule="Cosine"), ValueError, "schedule", "'Cosine'"),
     # époques
     (lambda: _train(epochs=-1), ValueError, "epochs", "-1"),
     (lambda: _train(epochs=2.5), TypeError, "epochs", "2.5"),
@@ -78,12 +137,48 @@ CASES = [
     (lambda: _train(None), TypeError, "data", "NoneType"),
     (lambda: _train(F.astype(complex)), TypeError, "data", "réels"),
     (lambda: _train(target=["oui"] * 20), TypeError, "target", "nombres"),
+    (lambda: _train(target=Y2.astype(object)), TypeError, "target", "ndarray de dtype object"),
+    (lambda: _train(target=Y2.astype(str)), TypeError, "target", "ndarray de dtype <U32"),
+    (lambda: _train(target=np.zeros(20, "M8[s]")), TypeError, "target", "datetime64[s]"),
+    (lambda: _train(target=np.zeros(20, [("a", float)])), TypeError, "target", "('a', '<f8')"),
+    (lambda: _train(np.ma.array(F, mask=F > 0)), ValueError, "data", "masquée"),
+    (lambda: _train([[2**70, 1]] * 20), TypeError, "data", "list de dtype object"),
+    (lambda: _train([torch.ones(2, requires_grad=True)] * 20), TypeError, "data", "list"),
+    (lambda: _train(torch.tensor(F).to_sparse()), TypeError, "data", "sparse_coo"),
+    (lambda: _train(target=torch.tensor(Y2).to_sparse_csr()), TypeError, "target", "sparse_csr"),
+    (lambda: _train(torch.tensor(F).to("meta")), TypeError, "data", "meta"),
+    (lambda: _train(torch.quantize_per_tensor(torch.tensor(F), 0.1, 0, torch.qint8)), TypeError, "data", "qint8"),
+    (lambda: _train(np.full_like(F, 1e300, dtype=float)), ValueError, "data", "float32"),
+    (lambda: _train(target=np.full(20, 2**64 - 1, np.uint64)), ValueError, "target", "1.84467e+19"),
     # règle et optimiseur inconnus : le message les énumère
     (lambda: gendata(rule="somme"), ValueError, "rule", "sum, band, xor, random"),
     (lambda: gendata(rule=None), ValueError, "rule", "None"),
     (lambda: _train(optimizer="rmsprop"), ValueError, "optimizer", "adam, sgd, momentum"),
     (lambda: _train(optimizer=3), ValueError, "optimizer", "3"),
     (lambda: _train(optimizer=lambda params, lr: None), TypeError, "optimizer", "NoneType"),
+    (lambda: _train(optimizer="ADAM"), ValueError, "optimizer", "adam, sgd, momentum"),
+    (lambda: _train(optimizer=optim.SGD(Net(2).parameters(), 0.1)), TypeError, "optimizer", "déjà fait, SGD"),
+    (lambda: _train(optimizer=optim.LBFGS), ValueError, "optimizer", "LBFGS"),
+    (lambda: _train(optimizer=Closure), ValueError, "optimizer", "Closure"),
+    (lambda: _train(optimizer=optim.SparseAdam), ValueError, "optimizer", "gradients creux"),
+    (lambda: _train(optimizer=lambda params, lr: 1 / 0), ValueError, "optimizer", "ZeroDivisionError"),
+    (lambda: _train(optimizer=lambda params: None), ValueError, "optimizer", "TypeError"),
+    (lambda: _train(optimizer=lambda p, lr: optim.SGD(p, lr, momentum=-1)), ValueError, "optimizer", "momentum"),
+    (lambda: _train(optimizer=lambda p, lr: optim.SGD(Net(2).parameters(), lr)), ValueError, "optimizer", "6 para"),
+    (
+        lambda: _train(optimizer=lambda p, lr: optim.SGD([*p, nn.Parameter(torch.ones(2))], lr)),
+        ValueError,
+        "optimizer",
+        "1 para",
+    ),
+    (lambda: _train(optimizer=lambda p, lr: optim.SGD(p, lr * 1e60)), ValueError, "lr", "float32"),
+    (lambda: _train(optimizer=lambda p, lr: optim.Adam(p, 1e35, betas=(0.9999, 0.9))), ValueError, "lr", "3.4e+34"),
+    (lambda: _train(optimizer=NoRate, schedule="cosine"), ValueError, "optimizer", "NoRate"),
+    (lambda: train(changed(lambda m: m.requires_grad_(False)), F, Y2, 1, 0.1), ValueError, "model", "gelés"),
+    (lambda: train(Net(2).half(), F, Y2, 1, 0.1), ValueError, "model", "float16"),
+    (lambda: test(Net(2).bfloat16(), F, Y2), ValueError, "model", "bfloat16"),
+    (lambda: test(Net(2).to("meta"), F, Y2), ValueError, "model", "meta"),
+    (lambda: test(changed(lambda m: m.output.double()), F, Y2), ValueError, "model", "float64"),
     # les autres arguments
     (lambda: _train(batch_size=0), ValueError, "batch_size", "0"),
     (lambda: _train(batch_size=1.5), TypeError, "batch_size", "1.5"),
@@ -102,6 +197,14 @@ CASES = [
     (lambda: gendata(noise=math.nan), ValueError, "noise", "nan"),
     (lambda: gendata(noise="peu"), TypeError, "noise", "'peu'"),
     (lambda: gendata(seed="a"), TypeError, "seed", "'a'"),
+    (lambda: Net(2, hidden=b"ab"), TypeError, "hidden", "b'ab'"),
+    (lambda: Net(2, hidden={3: 4}), TypeError, "hidden", "{3: 4}"),
+    (lambda: Net(2, hidden=(10**9, 10**9)), ValueError, "hidden", "mémoire"),
+    (lambda: Net(2, tanh=b"ab"), TypeError, "tanh", "b'ab'"),
+    (lambda: Net(2, seed=True), TypeError, "seed", "True"),
+    (lambda: Net(2, seed=10**5000), ValueError, "seed", "un int"),
+    (lambda: gendata(seed=2**64), ValueError, "seed", "63 bits"),
+    (lambda: gendata(seed=np.random.default_rng(0)), TypeError, "seed", "Generator"),
     (lambda: Net(0), ValueError, "nins", "0"),
     (lambda: Net(2, 0), ValueError, "nout", "0"),
     (lambda: Net(2, hidden=(16, 0)), ValueError, "hidden[1]", "0"),
@@ -113,6 +216,13 @@ CASES = [
     (lambda: Net(2, seed=0.5), TypeError, "seed", "0.5"),
     (lambda: toytest([]), ValueError, "lrs", "vide"),
     (lambda: toytest([0.1, -1]), ValueError, "lrs[1]", "-1"),
+    (lambda: toytest([0.1, 0.1]), ValueError, "lrs", "deux fois"),
+    (lambda: toytest([0.1, 1e39]), ValueError, "lrs[1]", "float32"),
+    (lambda: toytest(b"ab"), TypeError, "lrs", "b'ab'"),
+    (lambda: toytest(out="courbes.xyz"), ValueError, "out", ".png"),
+    (lambda: toytest(out="/nulle/part.png"), ValueError, "out", "/nulle/part.png"),
+    (lambda: toytest(out=3), TypeError, "out", "3"),
+    (lambda: toytest(seed="a"), TypeError, "seed", "'a'"),
     (lambda: toytest(0.1), TypeError, "lrs", "0.1"),
     (lambda: toytest(optimizer="x"), ValueError, "optimizer", "adam, sgd, momentum"),
     (lambda: plot_history(_train(), metric="perte"), ValueError, "metric", "loss, accuracy"),
@@ -120,11 +230,35 @@ CASES = [
     (lambda: plot_data(F[:, :1], Y2), ValueError, "data", "(20, 1)"),
     (lambda: plot_boundary(Net(3), F, Y2), ValueError, "data", "(20, 2)"),
     (lambda: plot_boundary(Net(3), np.ones((20, 3)), Y2), ValueError, "model", "2 entrées"),
+    (lambda: plot_history(_train(), plt.subplots(1, 2)[1]), TypeError, "ax", "ndarray"),
+    (lambda: plot_history(_train(), plt.figure()), TypeError, "ax", "Figure"),
+    (lambda: plot_history(_train(), label=["a"]), TypeError, "label", "['a']"),
+    (lambda: plot_sweep(_sweep(), [plt.gca()]), TypeError, "ax", "list"),
+    (lambda: plot_curves(_sweep(), "x"), TypeError, "ax", "str"),
+    (lambda: plot_data(F, Y2, plt.subplots(1, 2)[1]), TypeError, "ax", "ndarray"),
+    (lambda: plot_boundary(Net(2), F, Y2, plt.subplots(1, 2)[1]), TypeError, "ax", "ndarray"),
+    (lambda: plot_boundary(Net(2).bfloat16(), F, Y2), ValueError, "model", "bfloat16"),
+    (lambda: plot_sweep(_sweep(lrs=[(0.1, 0.2, 0.3)])), ValueError, "sweep", "par couche"),
+    (lambda: _sweep(lrs=[(0.1, 0.2, 0.3)]).good(), ValueError, "lrs", "par couche"),
+    (lambda: _sweep().history(2), ValueError, "k", "2"),
+    (lambda: _sweep().history("a"), TypeError, "k", "'a'"),
+    (lambda: _train().epochs_to("a"), TypeError, "accuracy", "'a'"),
+    (lambda: History.of([]), ValueError, "scores", "vide"),
     # le balayage : les mêmes erreurs, et les siennes
     (lambda: _sweep(lrs=[]), ValueError, "lrs", "vide"),
     (lambda: _sweep(lrs=[0.1, math.nan]), ValueError, "lrs[1]", "nan"),
     (lambda: _sweep(lrs=["0,1"]), TypeError, "lrs[0]", "'0,1'"),
     (lambda: _sweep(lrs=0.1), TypeError, "lrs", "0.1"),
+    *(
+        (lambda lrs=lrs: _sweep(lrs=lrs), TypeError, "lrs", "une suite de taux")
+        for lrs in (b"ab", bytearray(b"ab"), "0.1", {0.1: 1}, {0.1}, iter([0.1]), itertools.count(1), np.array(0.1))
+    ),
+    (lambda: _sweep(lrs=[b"abc"]), TypeError, "lrs[0]", "b'abc'"),
+    (lambda: _sweep(lrs=[0.1, 1e39]), ValueError, "lrs[1]", "float32"),
+    (lambda: _sweep(lrs=[1e38]), ValueError, "lrs[0]", "3.4e+37"),
+    (lambda: _sweep(lrs=[(0.1, 0.1, 1e39)]), ValueError, "lrs[0]", "float32"),
+    (lambda: _sweep(lrs=np.ma.array([0.1, 0.2], mask=[False, True])), TypeError, "lrs[1]", "None"),
+    (lambda: _sweep(weights="oui"), TypeError, "weights", "'oui'"),
     (lambda: _sweep(epochs=-1), ValueError, "epochs", "-1"),
     (lambda: _sweep(None, NAN), ValueError, "data", "NaN"),
     (lambda: _sweep(target=Y2[:3]), ValueError, "target", "20 lignes"),
@@ -179,6 +313,131 @@ def test_bad_input_gets_a_french_error_that_names_the_argument(call, error, argu
     assert message.startswith(f"{argument} doit ")
     assert extract in message
     assert message.endswith(".")
+    plt.close("all")
+
+
+# Ce que `sweep` ne sait pas refaire, et comment son refus le nomme.
+CHANGES = {
+    "des poids gelés": [lambda m: m.hidden[0].requires_grad_(False), lambda m: m.output.bias.requires_grad_(False)],
+    "d'autres couches": [
+        lambda m: m.hidden.append(nn.Dropout()),
+        lambda m: m.add_module("dropout", nn.Dropout()),
+        lambda m: setattr(m, "output", nn.Sequential(nn.Linear(16, 2), nn.ReLU())),
+        lambda m: parametrizations.weight_norm(m.output),
+        lambda m: parametrizations.spectral_norm(m.output),
+        lambda m: setattr(m, "tanh", (True,)),
+        lambda m: m.hidden.__setitem__(1, m.hidden[0]),
+    ],
+    "des poids en plus ou en moins": [
+        lambda m: setattr(m.output, "bias", None),
+        lambda m: setattr(m, "output", nn.Linear(16, 2, bias=False)),
+        lambda m: m.register_parameter("scale", nn.Parameter(torch.ones(1))),
+        lambda m: prune.l1_unstructured(m.output, "weight", 0.5),
+    ],
+    "des couches qui ne s'enchaînent pas": [lambda m: m.hidden.__setitem__(0, nn.Linear(2, 32))],
+    "des poids partagés": [
+        lambda m: setattr(m.hidden[1], "bias", m.hidden[0].bias),
+        lambda m: setattr(m.hidden[1].bias, "data", m.hidden[0].bias.data),
+    ],
+    "une méthode forward remplacée": [
+        lambda m: setattr(m, "forward", m.output.forward),
+        lambda m: setattr(m.output, "forward", torch.relu),
+    ],
+    "des crochets (`hooks`)": [
+        lambda m: m.register_forward_hook(lambda *_: None),
+        lambda m: m.hidden[0].register_forward_pre_hook(lambda *_: None),
+        lambda m: m.output.register_full_backward_hook(lambda *_: None),
+        lambda m: m.output.register_full_backward_pre_hook(lambda *_: None),
+        lambda m: m.output.weight.register_hook(lambda g: 1000 * g),
+        lambda m: m.output.weight.register_post_accumulate_grad_hook(lambda _: None),
+    ],
+    "float16": [lambda m: m.half()],
+    "float64": [lambda m: m.output.double()],
+    "meta": [lambda m: m.to("meta")],
+    "sparse_coo": [lambda m: setattr(m.output, "weight", nn.Parameter(m.output.weight.detach().to_sparse()))],
+}
+
+
+@pytest.mark.parametrize(("found", "change"), [(found, one) for found, some in CHANGES.items() for one in some])
+def test_sweep_refuses_the_network_that_it_cannot_train_as_train_does(found, change):
+    for models in (changed(change), [Net(2, seed=0), changed(change)]):
+        with pytest.raises(ValueError, match="^model doit") as caught:
+            sweep(models, F, Y2, 3, [0.1])
+        assert found in str(caught.value)
+
+
+class Relu(Net):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+@pytest.mark.parametrize("wrap", [lambda _: Relu(2), nn.DataParallel, nn.Sequential, torch.compile])
+def test_sweep_refuses_what_only_holds_or_derives_from_a_net(wrap):
+    with pytest.raises(TypeError, match="^model doit être un"):
+        sweep(wrap(Net(2, seed=0)), F, Y2, 3, [0.1])
+
+
+def test_sweep_refuses_hooks_on_every_module_and_autocast():
+    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="hooks"):
+        _sweep()
+    handle.remove()
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match="autocast"):
+        _sweep()
+    assert _sweep().loss.shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    "lrs",
+    [
+        torch.logspace(-3, 0, 3),
+        np.geomspace(1e-3, 1, 3).astype(">f4"),
+        range(1, 4),
+        [torch.tensor(0.1), np.float16(0.1), Fraction(1, 10)],
+        np.full((3, 3), 0.1),
+        torch.full((3, 3), 0.1),
+    ],
+    ids=str,
+)
+def test_rates_may_come_from_any_library(lrs):
+    assert _sweep(lrs=lrs).loss.shape == (3, 4)
+    assert _train(lr=lrs[0] if np.ndim(lrs) == 1 else lrs[0, 0]).loss.shape == (4,)
+
+
+KINDS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "?", "f2", "g", ">f4", ">i8", ">u2"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_of_any_number_type_give_the_same_curve(kind):
+    reference = _train(seed=0).loss
+    labels = Y2.argmax(axis=1)
+    for target in (Y2.astype(kind), labels.astype(kind)):
+        assert (_train(target=target, seed=0).loss == reference).all()
+
+
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64", "int8", "bool", "float16", "bfloat16", "float8_e5m2"])
+def test_tensors_of_any_number_type_give_the_same_curve(kind):
+    target = torch.tensor(Y2.argmax(axis=1)).to(getattr(torch, kind))
+    assert (_train(target=target, seed=0).loss == _train(seed=0).loss).all()
+
+
+def test_arrays_of_any_layout_give_the_same_curve():
+    reference, frozen = _train(seed=0).loss, F.copy()
+    frozen.setflags(write=False)
+    with torch.inference_mode():
+        inference = torch.tensor(F)
+    forms = (frozen, np.asfortranarray(F), np.repeat(F, 2, axis=0)[::2], F[::-1].copy()[::-1], inference)
+    for data in (*forms, torch.tensor(F, requires_grad=True), list(torch.tensor(F))):
+        assert (_train(data=data, seed=0).loss == reference).all()
+
+
+def _everything(model):
+    """Ce qu'un appel refusé doit laisser tel quel."""
+    parts = [part.detach().clone() for part in model.parameters()], [part.grad for part in model.parameters()]
+    hooks = [(name, len(vars(one)[name])) for one in model.modules() for name in vars(one) if name.endswith("_hooks")]
+    modes = [(one.training, torch.is_grad_enabled()) for one in model.modules()]
+    generators = torch.random.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+    return [part.tolist() for part in parts[0]], parts[1], hooks, modes, generators
 
 
 @pytest.mark.parametrize(
@@ -191,16 +450,25 @@ def test_bad_input_gets_a_french_error_that_names_the_argument(call, error, argu
         {"seed": -1},
         {"valid": (F, None)},
         {"data": NAN},
+        {"lr": 1e39},
+        {"schedule": lambda step: 2.0 ** (100 * step)},
+        {"schedule": _failing},
+        {"optimizer": optim.LBFGS},
+        {"optimizer": lambda params, lr: optim.SGD(Net(2, seed=0).parameters(), lr)},
+        {"target": Y2.astype(object)},
     ],
     ids=str,
 )
 def test_a_bad_call_leaves_the_model_and_the_arrays_as_they_were(options):
     model, arrays = Net(2, seed=0), (F.copy(), Y2.copy())
-    weights = copy.deepcopy(model.state_dict())
+    before = _everything(model)
     call = {"data": F, "target": Y2, "epochs": 3, "lr": 0.1, **options}
     with pytest.raises((ValueError, TypeError)):
         train(model, **call)
-    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    call["lrs"] = [call.pop("lr")]
+    with pytest.raises((ValueError, TypeError)):
+        sweep(model, **call)
+    assert _everything(model) == before
     assert all((kept == array).all() for kept, array in zip(arrays, (F, Y2)))
 
 

@@ -75,9 +75,18 @@ def test_noise_flips_its_share_and_moves_no_point(noise):
 
 
 def test_same_seed_same_bits_and_global_state_untouched():
-    before = np.random.get_state()[1].copy()
+    before, position = np.random.get_state()[1].copy(), np.random.get_state()[2]
     first, again, other = (gendata(50, seed=s) for s in (8, 8, 9))
     assert all((a == b).all() for a, b in zip(first, again))
     assert (first[0] != other[0]).any()
-    assert (gendata(50)[0] != gendata(50)[0]).any()
     assert (np.random.get_state()[1] == before).all()
+    assert np.random.get_state()[2] == position
+
+
+def test_without_a_seed_the_global_state_of_numpy_decides():
+    np.random.seed(8)
+    first, second, after = gendata(50), gendata(50), np.random.random()
+    np.random.seed(8)
+    assert all((a == b).all() for a, b in zip((*first, *second), (*gendata(50), *gendata(50))))
+    assert np.random.random() == after
+    assert (first[0] != second[0]).any()

@@ -5,7 +5,9 @@ import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from toylib import Net, gendata, toytest, train
@@ -22,6 +24,32 @@ def test_toytest_trains_a_new_network_per_rate_from_the_same_weights(capsys):
     titles, *rows = capsys.readouterr().out.splitlines()
     assert titles.split("  ")[-1].strip() == "durée"
     assert [row.split()[0] for row in rows] == ["0,01", "0,1"]
+
+
+def test_without_a_seed_the_global_generators_decide():
+    runs = []
+    for torch_seed, numpy_seed in ((1, 2), (1, 2), (1, 3), (4, 2)):
+        torch.manual_seed(torch_seed), np.random.seed(numpy_seed)
+        runs.append(toytest([0.01, 0.1], epochs=1, seed=None))
+    first, again, *others = [np.concatenate([history.loss for history in run.values()]) for run in runs]
+    assert (first == again).all()
+    assert all((first != other).any() for other in others)
+    assert runs[0][0.01].loss[0] == runs[0][0.1].loss[0]  # les mêmes poids initiaux pour tous
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    toytest([0.1], epochs=1)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()
+
+
+def test_a_refused_figure_leaves_no_file_and_an_accepted_one_keeps_the_old_until_the_end(tmp_path):
+    out = tmp_path / "courbes.png"
+    out.write_bytes(b"ancienne")
+    with pytest.raises(TypeError, match="^seed doit"):
+        toytest([0.1], 1, seed="a", out=out)
+    with pytest.raises(TypeError, match="^seed doit"):
+        toytest([0.1], 1, seed="a", out=tmp_path / "autre.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["courbes.png"]
+    assert out.read_bytes() == b"ancienne"
 
 
 def test_the_table_says_when_99_per_cent_is_reached(capsys):
@@ -67,6 +95,14 @@ def test_help_is_in_french(capsys):
         (["--epochs", "2.5"], "il faut un entier"),
         (["--epochs", "-1"], "epochs doit"),
         (["--lrs", "0"], "lrs[0] doit"),
+        (["--lrs", "1e39"], "lrs[0] doit être entre"),
+        (["--lrs", "0,1", "0.1"], "deux fois"),
+        (["--seed", "-1"], "seed doit"),
+        (["--seed", str(2**64)], "seed doit"),
+        (["--epochs", "9" * 5000], "il faut un entier"),
+        (["--out", "courbes.xyz"], "out doit finir par"),
+        (["--out", "courbes"], "out doit finir par"),
+        (["--help=oui"], "ne prend pas de valeur"),
         (["--optimizer", "rms"], "adam, sgd, momentum"),
         (["--rule", "x"], "sum, band, xor, random"),
         (["--seed"], "il faut une valeur"),

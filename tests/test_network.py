@@ -62,10 +62,22 @@ def test_with_zero_weights_the_loss_is_ln_2_and_the_hidden_weights_never_move():
     assert all((layer.weight == 0).all() for layer in model.hidden)
 
 
+def flat(model):
+    return torch.nn.utils.parameters_to_vector(model.parameters())
+
+
 def test_same_seed_same_weights_and_global_state_untouched():
     before = torch.random.get_rng_state()
-    first, again, other = (torch.nn.utils.parameters_to_vector(Net(2, seed=s).parameters()) for s in (6, 6, 7))
+    first, again, other = (flat(Net(2, seed=s)) for s in (6, 6, 7))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    assert not torch.equal(*(Net(2).output.weight for _ in range(2)))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_without_a_seed_the_weights_are_those_of_a_stack_of_torch_layers():
+    torch.manual_seed(6)
+    first, second = flat(Net(3, 4, (5, 6))), flat(Net(3, 4, (5, 6)))
+    torch.manual_seed(6)
+    stacks = [torch.nn.Sequential(*map(torch.nn.Linear, (3, 5, 6), (5, 6, 4))) for _ in range(2)]
+    assert torch.equal(first, flat(stacks[0]))
+    assert torch.equal(second, flat(stacks[1]))

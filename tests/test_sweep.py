@@ -178,7 +178,7 @@ def test_a_copy_that_diverges_leaves_the_others_untouched(optimizer):
     alone = sweep(Net(2, seed=0), f, y2, 40, [0.01, 0.1], optimizer=optimizer)
     model = Net(2, tanh=(False, False), seed=0)  # sans tanh, rien n'arrête les poids
     broken = sweep(model, f, y2, 40, [1e30, 0.01], optimizer=optimizer)
-    together = sweep(Net(2, seed=0), f, y2, 40, [0.01, 1e38, 0.1], optimizer=optimizer)
+    together = sweep(Net(2, seed=0), f, y2, 40, [0.01, 1e37, 0.1], optimizer=optimizer)
     assert not np.isfinite(broken.loss[0, -1])
     assert np.isfinite(broken.loss[1]).all()
     assert together.loss[[0, 2]] == pytest.approx(alone.loss, abs=1e-6)
@@ -299,9 +299,9 @@ def test_the_caller_keeps_model_data_random_state_and_threads(threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for _ in iter_sweep(model, f, y2, 5, [0.1], batch_size=30):
+        for _ in iter_sweep(model, f, y2, 5, [0.1], batch_size=30, seed=0):
             assert torch.get_num_threads() == threads
-        sweep(model, f, y2, 5, [0.1] * 64)
+        sweep(model, f, y2, 5, [0.1] * 64, seed=0)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -317,6 +317,32 @@ def test_same_seed_same_bits():
     first, again, other = (sweep(Net(2, seed=1), f, y2, 20, [0.01, 0.1], batch_size=50, seed=s).loss for s in (3, 3, 4))
     assert (first == again).all()
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("batch_size", [None, 30])
+@pytest.mark.parametrize("epochs", [0, 6])
+def test_without_a_seed_each_row_is_train_after_the_same_manual_seed(monkeypatch, batch_size, epochs):
+    monkeypatch.setattr(MODULE, "MEMORY", 0)  # une copie par bloc : tous les blocs ont les mêmes mélanges
+    f, y2 = gendata(100, seed=8)
+    torch.manual_seed(3)
+    result, after = sweep(Net(2, seed=1).double(), f, y2, epochs, [0.01, 0.1], batch_size=batch_size), torch.rand(1)
+    for k, lr in enumerate([0.01, 0.1]):
+        torch.manual_seed(3)
+        history = train(Net(2, seed=1).double(), f, y2, epochs, lr, batch_size=batch_size)
+        assert result.loss[k] == pytest.approx(history.loss, abs=1e-10)
+        assert torch.equal(torch.rand(1), after)  # le balayage a tiré autant que `train`
+
+
+def test_what_the_caller_draws_meanwhile_does_not_move_a_sweep(monkeypatch):
+    monkeypatch.setattr(MODULE, "CHUNK", 0)
+    f, y2 = gendata(100, seed=8)
+    torch.manual_seed(3)
+    whole = sweep(Net(2, seed=1), f, y2, 6, [0.1], batch_size=30)
+    torch.manual_seed(3)
+    for part in iter_sweep(Net(2, seed=1), f, y2, 6, [0.1], batch_size=30):
+        torch.rand(1)
+        last = part.loss
+    assert (last == whole.loss).all()
 
 
 def test_a_sweep_is_read_only():

@@ -122,7 +122,6 @@ def test_the_caller_keeps_data_and_random_state():
     f, y2 = gendata(100, seed=4)
     copies, states = (f.copy(), y2.copy()), (torch.random.get_rng_state(), np.random.get_state()[1].copy())
     train(Net(2, seed=0), f, y2, 3, 0.1, batch_size=10, seed=1)
-    train(Net(2), f, y2, 3, 0.1, batch_size=10)
     assert all((a == b).all() for a, b in zip(copies, (f, y2)))
     assert torch.equal(torch.random.get_rng_state(), states[0])
     assert (np.random.get_state()[1] == states[1]).all()
@@ -136,6 +135,60 @@ def test_same_seed_same_bits(batch_size):
     )
     assert (first == again).all()
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("batch_size", [None, 50])
+@pytest.mark.parametrize("epochs", [0, 20])
+def test_without_a_seed_the_global_generator_decides(batch_size, epochs):
+    f, y2 = gendata(seed=5)
+    torch.manual_seed(3)
+    first, after = train(Net(2, seed=1), f, y2, epochs, 0.1, batch_size=batch_size).loss, torch.rand(1)
+    torch.manual_seed(3)
+    assert (train(Net(2, seed=1), f, y2, epochs, 0.1, batch_size=batch_size).loss == first).all()
+    assert torch.equal(torch.rand(1), after)
+    assert (train(Net(2, seed=1), f, y2, epochs, 0.1, batch_size=batch_size, seed=3).loss == first).all()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_train_trains_even_where_gradients_are_off(mode):
+    f, y2 = gendata(100, seed=5)
+    model, reference = Net(2, seed=1), train(Net(2, seed=1), f, y2, 5, 0.1, seed=3, valid=(f, y2))
+    with mode():
+        history = train(model, f, y2, 5, 0.1, seed=3, valid=(f, y2))
+        assert not torch.is_grad_enabled()
+    assert (history.loss == reference.loss).all()
+    assert torch.is_grad_enabled()
+
+
+def test_a_network_made_in_inference_mode_is_refused_in_french():
+    with torch.inference_mode():
+        model = Net(2, seed=0)
+    with pytest.raises(ValueError, match="^model doit avoir des poids modifiables"):
+        train(model, *gendata(50, seed=0), 1, 0.1)
+
+
+def test_an_optimizer_may_have_groups_or_only_some_of_the_weights():
+    f, y2 = gendata(100, seed=5)
+    model, start = Net(2, seed=1), Net(2, seed=1)
+
+    def groups(params, lr):
+        return torch.optim.SGD([{"params": params[:2], "lr": 10 * lr}, {"params": params[4:]}], lr)
+
+    rates = []
+    made = lambda params, lr: rates.append(groups(params, lr)) or rates[0]  # noqa: E731
+    train(model, f, y2, 4, 0.1, optimizer=made, schedule=lambda step: 1 / (1 + step), seed=3)
+    moved = [not torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters())]
+    assert moved == [True, True, False, False, True, True]
+    assert [group["lr"] for group in rates[0].param_groups] == pytest.approx([0.25, 0.025])
+
+
+def test_an_optimizer_used_twice_follows_both_schedules_to_the_end():
+    f, y2 = gendata(100, seed=5)
+    model = Net(2, seed=1)
+    kept = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(2):
+        train(model, f, y2, 4, 0.1, optimizer=lambda params, lr: kept, schedule="cosine", seed=3)
+    assert kept.param_groups[0]["lr"] > 0
 
 
 def test_history_says_when_it_arrives_and_when_it_diverges():

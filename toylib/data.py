@@ -28,8 +28,9 @@ def gendata(
             "xor" : les deux premières entrées de f sont de signes différents.
             "random" : à pile ou face, sans rapport avec f ; il n'y a rien à apprendre.
         noise : part des étiquettes retournées, entre 0 et 1 ; leur nombre est round(noise * n).
-        seed : graine ; la même rend les mêmes bits. Sans elle, un tirage neuf à chaque appel. À
-            graine égale, le bruit ne déplace pas les points.
+        seed : graine ; la même rend les mêmes bits, et le hasard de l'appelant n'est pas touché. Sans elle,
+            le tirage suit l'état global de NumPy, que `np.random.seed` fixe. À graine égale, le bruit ne
+            déplace pas les points.
 
     Rend :
         f : float32 (n, nins).
@@ -51,7 +52,7 @@ def gendata(
     noise = check_real("noise", noise)
     if not 0 <= noise <= 1:
         raise ValueError(f"noise doit être une part entre 0 et 1 ; reçu : {noise!r}.")
-    rng = np.random.default_rng(None if seed is None else check_whole("seed", seed))
+    rng = np.random.default_rng(np.random.get_bit_generator() if seed is None else check_whole("seed", seed))
 
     x, y = rng.random((2, n, nins))
     total = x + y

@@ -1,16 +1,18 @@
 """L'expérience du texte d'origine : un réseau neuf par taux d'apprentissage, un tableau, une figure."""
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from toylib._checks import check_choice, check_lrs, check_whole
+from toylib._checks import check_choice, check_lrs, check_range, check_whole, shown
 from toylib.data import RULES, gendata
 from toylib.network import Net
 from toylib.plotting import comma, percent, plot_history
@@ -23,31 +25,35 @@ def toytest(
     *,
     optimizer: str = "adam",
     rule: str = "sum",
-    seed: int = 0,
+    seed: int | None = 0,
     out: str | Path | None = None,
 ) -> dict[float, History]:
     """Entraîne un réseau neuf par taux, affiche le tableau des résultats et trace les courbes.
 
     Arguments :
-        lrs : les taux d'apprentissage à comparer ; mêmes poids initiaux, mêmes données pour tous.
-        epochs, optimizer : comme pour `train` ; rule : comme pour `gendata`.
-        seed : graine des données, des poids initiaux et des mélanges.
-        out : fichier où écrire la figure ; sans lui, elle reste la figure courante de matplotlib.
+        lrs : les taux d'apprentissage à comparer, différents ; mêmes poids initiaux, mêmes données pour tous.
+        epochs : comme pour `train` ; optimizer : "adam", "sgd" ou "momentum" ; rule : comme pour `gendata`.
+        seed : graine des données, des poids initiaux et des mélanges ; None : `np.random.seed` fixe les données,
+            `torch.manual_seed` le reste.
+        out : fichier où écrire la figure, comme "courbes.png" ; sans lui, elle reste la figure courante de
+            matplotlib.
 
     Rend : un `History` par taux, dans l'ordre de `lrs`.
 
-    Lève : `ValueError` ou `TypeError`, avant tout entraînement ; `OSError` si `out` ne peut être écrit.
+    Lève : `ValueError` ou `TypeError`, avant tout entraînement ; `OSError` si le disque est plein.
 
     >>> histories = toytest([0.1], epochs=2)  # doctest: +ELLIPSIS
           taux    perte  exactitude ...
     >>> len(histories[0.1].loss)
     3
     """
-    lrs = check_lrs(lrs)
-    check_whole("epochs", epochs)
-    check_choice("optimizer", optimizer, OPTIMIZERS)
+    lrs = _check_distinct(check_lrs(lrs))
+    epochs = check_whole("epochs", epochs)
+    check_range(lrs, [], torch.float32, check_choice("optimizer", optimizer, OPTIMIZERS))
+    out = _check_out(out)
     f, y2 = gendata(rule=rule, seed=seed)
-    list(iter_train(Net(2), f, y2, epochs=1, lr=1.0))  # les modules que torch charge au premier pas
+    seed = torch.randint(2**62, ()).item() if seed is None else seed  # le même départ pour tous les taux
+    list(iter_train(Net(2, seed=0), f, y2, epochs=1, lr=1.0, seed=0))  # les modules que torch charge au premier pas
     print(_ROW.format("taux", "perte", "exactitude", "99 % atteints", "durée"))
     histories = {}
     for lr in lrs:
@@ -63,6 +69,35 @@ def toytest(
     return histories
 
 
+def _check_distinct(lrs: list[float]) -> list[float]:
+    """Les taux, dont aucun ne revient : chacun est la clé de ses courbes."""
+    twice = [lr for i, lr in enumerate(lrs) if lr in lrs[:i]]
+    if twice:
+        raise ValueError(f"lrs doit être fait de taux différents ; reçu : {twice[0]!r} deux fois.")
+    return lrs
+
+
+def _check_out(out: object) -> Path | None:
+    """Le chemin d'une figure que matplotlib sait écrire, dans un dossier qui existe ; None si l'on n'en veut pas."""
+    if out is None:
+        return None
+    if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str) or "\0" in os.fspath(out):
+        raise TypeError(f"out doit être le nom d'un fichier ; reçu : {shown(out)}.")
+    path = Path(out)
+    if path.suffix.lower() not in _KINDS:
+        raise ValueError(f"out doit finir par l'une de : {', '.join(_KINDS)} ; reçu : {shown(str(out))}.")
+    known = os.path.exists(path)
+    try:
+        path.open("ab").close()
+    except OSError:
+        wanted = "un fichier que l'on peut écrire, dans un dossier qui existe"
+        raise ValueError(f"out doit être {wanted} ; reçu : {shown(str(out))}.") from None
+    if not known:
+        path.unlink()
+    return path
+
+
+_KINDS = (".png", ".jpg", ".webp", ".pdf", ".svg")
 _ROW = "{:>10} {:>8} {:>11} {:>14} {:>9}"
 
 
@@ -91,8 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         toytest(**vars(options))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError) as error:
         parser.error(str(error))
+    except OSError:
+        parser.error(f"la figure n'a pu être écrite dans {options.out} ; le disque est-il plein ?")
     print(f"Figure écrite dans {options.out}")
 
 
@@ -114,6 +151,7 @@ _FRENCH = {
     "ambiguous option:": "option ambiguë :",
     "could match": "pourrait être",
     "expected at least one argument": "il faut au moins une valeur",
+    "ignored explicit argument": "ne prend pas de valeur :",
     "expected one argument": "il faut une valeur",
     "argument ": "option ",
 }

@@ -1,11 +1,11 @@
 """Le réseau : des couches cachées linéaires, chacune suivie ou non de tanh, puis une couche de sortie."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
 
-from toylib._checks import check_whole
+from toylib._checks import check_list, check_weights, check_whole, shown
 
 
 class Net(nn.Module):
@@ -17,11 +17,12 @@ class Net(nn.Module):
         hidden : largeur de chaque couche cachée.
         tanh : un booléen par couche cachée, vrai si tanh la suit ; tous vrais par défaut.
             (True, False) est le réseau du texte d'origine, (False, False) une application affine.
-        seed : graine des poids initiaux ; sans elle, un tirage neuf à chaque appel. Le générateur
-            aléatoire de l'appelant n'est jamais touché.
+        seed : graine des poids initiaux, qui ne touche pas au hasard de l'appelant ; sans elle, ils sont tirés
+            du générateur global de PyTorch, que `torch.manual_seed` fixe.
 
     Les poids initiaux suivent la loi que PyTorch donne par défaut à `nn.Linear` : uniforme sur
-    [-1/√k, 1/√k], où k est le nombre d'entrées de la couche.
+    [-1/√k, 1/√k], où k est le nombre d'entrées de la couche. Sans graine, ce sont les bits mêmes d'une
+    suite de `nn.Linear`.
 
     Lève : `ValueError` ou `TypeError` pour une largeur, une graine ou un `tanh` qui ne convient pas.
 
@@ -58,34 +59,34 @@ class Net(nn.Module):
 
 
 def random_generator(seed: int | None) -> torch.Generator:
-    """Un générateur aléatoire neuf, de graine `seed`, ou imprévisible sans graine.
+    """Un générateur aléatoire neuf, de graine `seed` ; sans graine, le générateur global de PyTorch.
 
     Lève : `ValueError` ou `TypeError` si `seed` n'est pas un entier positif ou nul.
 
     >>> random_generator(7).initial_seed()
     7
     """
-    generator = torch.Generator()
     if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(check_whole("seed", seed))
-    return generator
+        return torch.default_generator
+    return torch.Generator().manual_seed(check_whole("seed", seed))
 
 
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
     layer = nn.Linear(nins, nout, device="meta")  # sans poids : le tirage par défaut avancerait le générateur global
     bound = nins**-0.5
-    layer.weight = nn.Parameter(torch.empty(nout, nins).uniform_(-bound, bound, generator=generator))
-    layer.bias = nn.Parameter(torch.empty(nout).uniform_(-bound, bound, generator=generator))
+    try:
+        weight, bias = torch.empty(nout, nins), torch.empty(nout)
+    except RuntimeError:
+        raise ValueError(f"hidden doit tenir en mémoire ; reçu : une couche de {nout} × {nins} poids.") from None
+    layer.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
+    layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
     return layer
 
 
 def _check_hidden(hidden: Sequence[int]) -> tuple[int, ...]:
     """Les largeurs des couches cachées, vérifiées une par une."""
-    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-        raise TypeError(f"hidden doit être une suite de largeurs, comme (16, 16) ; reçu : {hidden!r}.")
+    hidden = check_list("hidden", hidden, "une suite de largeurs, comme (16, 16)")
     return tuple(check_whole(f"hidden[{i}]", width, 1) for i, width in enumerate(hidden))
 
 
@@ -93,8 +94,54 @@ def _check_tanh(tanh: Sequence[bool] | None, layers: int) -> tuple[bool, ...]:
     """Un booléen par couche cachée ; tous vrais si `tanh` est absent."""
     if tanh is None:
         return (True,) * layers
-    if not isinstance(tanh, Sequence) or not all(isinstance(flag, bool) for flag in tanh):
-        raise TypeError(f"tanh doit être une suite de booléens, un par couche cachée ; reçu : {tanh!r}.")
-    if len(tanh) != layers:
-        raise ValueError(f"tanh doit avoir un booléen par couche cachée, soit {layers} ; reçu : {tanh!r}.")
-    return tuple(tanh)
+    wanted = "une suite de booléens, un par couche cachée"
+    flags = check_list("tanh", tanh, wanted)
+    if not all(isinstance(flag, bool) for flag in flags):
+        raise TypeError(f"tanh doit être {wanted} ; reçu : {shown(tanh)}.")
+    if len(flags) != layers:
+        raise ValueError(f"tanh doit avoir un booléen par couche cachée, soit {layers} ; reçu : {shown(tanh)}.")
+    return tuple(flags)
+
+
+def check_plain(model: Net) -> None:
+    """Vérifie que `model` est tel que `Net(…)` le fait, aux valeurs de ses poids près : ce que `sweep` sait refaire.
+
+    Lève : `TypeError` pour une sous-classe, `ValueError` pour ce qui change le calcul ou l'apprentissage.
+
+    >>> check_plain(Net(2))
+    """
+    if type(model) is not Net:
+        raise TypeError(f"model doit être un Net, non une sous-classe, pour `sweep` ; reçu : {type(model).__name__}.")
+    check_weights(model)
+    change = next((change for change, found in _changes(model) if found), None)
+    if change:
+        raise ValueError(f"model doit être un Net dont rien n'a changé que les poids, pour `sweep` ; reçu : {change}.")
+    if torch.is_autocast_enabled("cpu"):
+        raise ValueError("model doit calculer dans le type de ses poids, pour `sweep` ; reçu : `torch.autocast`.")
+
+
+def _changes(model: Net) -> Iterator[tuple[str, object]]:
+    """Ce qui ferait d'un réseau autre chose qu'un `Net`, et si c'est le cas ; chacun suppose que les précédents ne le
+    sont pas."""
+    count, modules = len(model.tanh) + 1, list(model.modules())
+    yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * count]
+    names, weights = zip(*model.named_parameters(remove_duplicate=False))
+    layers = [*(f"hidden.{i}" for i in range(count - 1)), "output"]
+    yield "des poids en plus ou en moins", list(names) != [f"{one}.{part}" for one in layers for part in _PARTS]
+    yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != _shapes(model, weights[::2])
+    yield "des poids partagés", len({one.data_ptr() for one in weights}) < len(weights)
+    yield "des poids gelés", not all(one.requires_grad for one in weights)
+    yield "une méthode forward remplacée", any("forward" in vars(one) for one in modules)
+    hooked = [vars(one).get(name) for one in modules for name in _HOOKS]
+    hooked += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
+    yield "des crochets (`hooks`)", any(hooked) or nn.modules.module._has_any_global_hook()
+
+
+def _shapes(model: Net, matrices: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:
+    """Les formes des poids et des biais de couches qui s'enchaînent, des largeurs de `matrices`."""
+    widths = [model.nins, *(len(one) for one in matrices[:-1]), model.nout]
+    return [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
+
+
+_PARTS = ("weight", "bias")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")

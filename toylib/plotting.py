@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from toylib._checks import check_choice
+from toylib._checks import check_choice, shown
 from toylib.network import Net
 from toylib.sweep import Sweep, median
 from toylib.training import History, as_tensors
@@ -78,7 +78,7 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     if not isinstance(history, History):
         raise TypeError(f"history doit être un History, que rend train ; reçu : {type(history).__name__}.")
     check_choice("metric", metric, _LABELS)
-    ax = plt.gca() if ax is None else ax
+    ax = _check_axes(ax, label)
     style = STYLES[len(ax.lines) % len(STYLES)]
     curve, valid = getattr(history, metric), getattr(history, f"valid_{metric}")
     ax.plot(drawable(curve, metric), label=label, linewidth=2.5, **style)
@@ -89,6 +89,15 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     if label is not None or valid is not None:
         ax.legend(handlelength=3.5)
     return ax
+
+
+def _check_axes(ax: Axes | None, label: str | None = None) -> Axes:
+    """Les axes où dessiner, ceux de la figure courante par défaut ; `label` doit être un texte."""
+    if not isinstance(ax, Axes | None):
+        raise TypeError(f"ax doit être les axes d'un seul graphique (Axes) ; reçu : {type(ax).__name__}.")
+    if not isinstance(label, str | None):
+        raise TypeError(f"label doit être un texte ; reçu : {shown(label)}.")
+    return plt.gca() if ax is None else ax
 
 
 def drawable(curve: np.ndarray, metric: str) -> np.ndarray:
@@ -160,7 +169,7 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
     _check_sweep(sweep)
     if metric is not None:
         check_choice("metric", metric, _LABELS)
-    top = ax = plt.gca() if ax is None else ax
+    top = ax = _check_axes(ax, label)
     if label is None:
         _draw_zones(ax, sweep)
     if metric is None:
@@ -180,6 +189,8 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
 def _check_sweep(sweep: Sweep) -> None:
     if not isinstance(sweep, Sweep):
         raise TypeError(f"sweep doit être un Sweep, que rend sweep ; reçu : {type(sweep).__name__}.")
+    if sweep.lrs.ndim > 1:
+        raise ValueError("sweep doit être fait d'un taux par copie ; reçu : un taux par couche.")
 
 
 def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: dict) -> None:
@@ -234,7 +245,7 @@ def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -
     """
     _check_sweep(sweep)
     check_choice("metric", metric, _LABELS)
-    ax = plt.gca() if ax is None else ax
+    ax = _check_axes(ax)
     lrs = sweep.lrs
     colors = ScalarMappable(LogNorm(min(lrs) / 1.01, max(lrs) * 1.01), "viridis")
     for lr, curve in zip(lrs, median(getattr(sweep, metric))):
@@ -258,8 +269,8 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     >>> plot_data([[0.1, -1], [-2, 0.3]], [0, 1], ax).get_ylabel()
     'Seconde entrée'
     """
-    x, labels = as_tensors(Net(2), data, target)
-    ax = plt.gca() if ax is None else ax
+    x, labels = as_tensors(Net(2, seed=0), data, target)
+    ax = _check_axes(ax)
     for name, color, marker in ((0, "#D55E00", "o"), (1, "#0072B2", "^")):
         points = x[labels == name].T.numpy()
         ax.scatter(*points, s=22, c=color, marker=marker, edgecolors="white", linewidths=0.4, label=f"classe {name}")

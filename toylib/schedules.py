@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from toylib._checks import check_choice, check_real
+from toylib._checks import check_choice, check_real, shown
 
 Schedule = Callable[[int], float]  # du numéro du pas, à partir de 0, au facteur
 
@@ -77,12 +77,22 @@ def factors(schedule: str | Schedule, steps: int) -> list[float]:
     >>> factors("constant", 3), factors(lambda step: 0.5**step, 3)
     ([1.0, 1.0, 1.0], [1.0, 0.5, 0.25])
     """
-    if schedule == "constant":
+    if isinstance(schedule, str) and schedule == "constant":
         return [1.0] * steps
     if not callable(schedule):
         schedule = SCHEDULES[check_choice("schedule", schedule, SCHEDULES)](steps)
-    found = [check_real(f"schedule({step})", schedule(step)) for step in range(steps)]
+    found = [_factor(schedule, step) for step in range(steps)]
     if found and min(found) < 0:
         step = found.index(min(found))
         raise ValueError(f"schedule({step}) doit être positif ou nul ; reçu : {found[step]!r}.")
     return found
+
+
+def _factor(schedule: Schedule, step: int) -> float:
+    """Le facteur qu'une fonction donne au pas `step`."""
+    try:
+        factor = schedule(step)
+    except Exception as error:
+        found = f"une fonction qui lève {type(error).__name__} ({shown(str(error))})"
+        raise ValueError(f"schedule({step}) doit donner le facteur du taux ; reçu : {found}.") from error
+    return check_real(f"schedule({step})", factor)

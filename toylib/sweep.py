@@ -18,8 +18,8 @@ import torch
 from torch.nn.functional import one_hot
 from tqdm.auto import tqdm
 
-from toylib._checks import check_choice, check_rates, check_whole
-from toylib.network import Net, random_generator
+from toylib._checks import check_choice, check_flag, check_range, check_rates, check_whole, shown
+from toylib.network import Net, check_plain, random_generator
 from toylib.schedules import Schedule, factors
 from toylib.training import History, as_tensors, check_valid
 
@@ -54,6 +54,8 @@ class Sweep:
         >>> sweep.history(0).epochs_to(0.99)
         1
         """
+        if check_whole("k", k, -len(self.lrs)) >= len(self.lrs):
+            raise ValueError(f"k doit être le rang d'un taux, de 0 à {len(self.lrs) - 1} ; reçu : {k!r}.")
         curves = (self.loss, self.accuracy, self.valid_loss, self.valid_accuracy)
         several = self.loss.ndim > 2
         return History(*(None if curve is None else (median(curve) if several else curve)[k] for curve in curves))
@@ -70,6 +72,8 @@ class Sweep:
         >>> Sweep(np.array([0.001, 0.01, 0.1, 1.0]), loss, 1 - loss).good()
         (0.01, 0.1)
         """
+        if self.lrs.ndim > 1:
+            raise ValueError("lrs doit être fait d'un taux par copie, pour un domaine ; reçu : un taux par couche.")
         order = self.lrs.argsort()
         start, final = median(self.loss)[0, 0], median(self.loss)[order, -1]
         while final.min() < start:
@@ -117,7 +121,8 @@ def sweep(
 
     Arguments :
         model : le réseau, qui n'est pas modifié ; ou S réseaux de même architecture, comme ceux de
-            S graines, entraînés chacun à tous les taux.
+            S graines, entraînés chacun à tous les taux. Des `Net` tels quels : une sous-classe, des poids gelés,
+            partagés ou ajoutés, un crochet (*hook*) sont refusés ; `train`, lui, les entraîne.
         lrs : les K taux d'apprentissage, finis et strictement positifs ; ou K suites de taux, un par couche.
         optimizer : "adam", "sgd" ou "momentum".
         data, target, epochs, batch_size, schedule, seed, valid : comme pour `train`.
@@ -300,7 +305,8 @@ class _Task(NamedTuple):
     """Un balayage demandé, vérifié : les copies à entraîner, chacune un réseau et un taux, et sur quoi.
 
     `sets` : entrées `(nins, n)` et classes `(n,)` des jeux à mesurer, le jeu d'entraînement en dernier.
-    `factors` : le facteur du taux à chaque pas.
+    `factors` : le facteur du taux à chaque pas. `state` : l'état du générateur avant le premier mélange, le même
+    pour tous les blocs.
     """
 
     copies: list[tuple[Net, float | list[float]]]
@@ -310,7 +316,7 @@ class _Task(NamedTuple):
     optimizer: str
     batch_size: int
     factors: list[float]
-    seed: int
+    state: Tensor
     loss: Loss
     weights: bool
 
@@ -352,31 +358,54 @@ def _check(
 ) -> _Task:
     """Vérifie les arguments de `sweep`."""
     models = _check_models(model)
-    lrs = check_rates(lrs, layers=len(models[0].hidden) + 1)
-    sets = [as_tensors(models[0], data, target)]
-    if valid is not None:
-        sets.insert(0, check_valid(models[0], valid))
-    epochs, n = check_whole("epochs", epochs), len(sets[-1][0])
+    lrs = check_rates(lrs, layers=len(models[0].tanh) + 1)
+    sets = _check_sets(models[0], data, target, valid)
+    epochs, n = check_whole("epochs", epochs), sets[-1][0].shape[1]
     batch_size = n if batch_size is None else check_whole("batch_size", batch_size, 1)
+    planned = factors(schedule, epochs * math.ceil(n / batch_size))
+    check_range(lrs, planned, sets[-1][0].dtype, check_choice("optimizer", optimizer, UPDATES))
     return _Task(
         copies=[(one, lr) for one in models for lr in lrs],
         shape=(len(lrs),) if isinstance(model, Net) else (len(models), len(lrs)),
-        sets=[(x.T.contiguous(), labels) for x, labels in sets],
+        sets=sets,
         epochs=epochs,
-        optimizer=check_choice("optimizer", optimizer, UPDATES),
+        optimizer=optimizer,
         batch_size=batch_size,
-        factors=factors(schedule, epochs * math.ceil(n / batch_size)),
-        seed=random_generator(seed).initial_seed() % 2**63,  # sans graine, un tirage, le même pour tous les blocs
+        factors=planned,
         loss=LOSSES[check_choice("loss", loss, LOSSES)],
-        weights=bool(weights),
+        weights=check_flag("weights", weights),
+        state=_state(seed, epochs, n),
     )
+
+
+def _check_sets(model: Net, data, target, valid) -> list[tuple[Tensor, Tensor]]:
+    """Les jeux à mesurer, en colonnes : celui de validation, s'il y en a un, puis celui d'entraînement."""
+    sets = [as_tensors(model, data, target)]
+    if valid is not None:
+        sets.insert(0, check_valid(model, valid))
+    return [(x.T.contiguous(), labels) for x, labels in sets]
+
+
+def _state(seed: int | None, epochs: int, n: int) -> Tensor:
+    """L'état du générateur avant le premier mélange. Sans graine, le générateur global avance aussitôt comme `train`
+    le ferait avancer."""
+    generator = random_generator(seed)
+    state = generator.get_state()
+    if seed is None:
+        for _ in range(epochs):
+            torch.randperm(n)
+    return state
 
 
 def _check_models(model) -> list[Net]:
     """Le réseau, ou les réseaux, qui doivent avoir la même architecture."""
-    models = [model] if isinstance(model, Net) else list(model) if isinstance(model, Sequence) else []
+    several = list(model) if isinstance(model, Sequence) and not isinstance(model, str | bytes) else []
+    models = [model] if isinstance(model, Net) else several
     if not models or not all(isinstance(one, Net) for one in models):
-        raise TypeError(f"model doit être un réseau Net, ou une suite de Net ; reçu : {model!r}.")
+        found = [type(one).__name__ for one in models] or model
+        raise TypeError(f"model doit être un réseau Net, ou une suite de Net ; reçu : {shown(found)}.")
+    for one in models:
+        check_plain(one)
     if len({_architecture(one) for one in models}) > 1:
         raise ValueError("model doit être une suite de réseaux de même architecture ; reçu : des réseaux différents.")
     return models
@@ -418,7 +447,7 @@ def _train(net: Copies, update: Update, task: _Task) -> Iterator[tuple[list, lis
     jeu, et les poids `(K, D)` si on les demande."""
     inputs = [x for x, _ in task.sets]
     x, y = inputs[-1], one_hot(task.sets[-1][1], net.layers[-1][0].shape[1]).T.to(inputs[-1])
-    generator, planned = random_generator(task.seed), iter(task.factors)
+    generator, planned = torch.Generator().set_state(task.state), iter(task.factors)
     logits, weights, start = [], [], time.perf_counter()
     for epoch in range(task.epochs + 1):
         logits.append([net.forward(data) for data in inputs])

@@ -9,9 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import LambdaLR
 
-from toylib._checks import check_choice, check_lr, check_whole
+from toylib._checks import (
+    check_choice,
+    check_lr,
+    check_optimizer,
+    check_real,
+    check_weights,
+    check_whole,
+    shown,
+    to_tensor,
+)
 from toylib.network import Net, random_generator
 from toylib.schedules import Schedule, factors
 
@@ -50,6 +58,8 @@ class History:
         [0.7, 0.2]
         """
         curves = [np.array(curve) for pairs in (scores, valid_scores) for curve in zip(*pairs)]
+        if not curves:
+            raise ValueError("scores doit contenir au moins une mesure ; reçu : une suite vide.")
         for curve in curves:
             curve.setflags(write=False)
         return cls(*curves)
@@ -60,7 +70,7 @@ class History:
         >>> History.of([Score(0.7, 0.5), Score(0.2, 1.0)]).epochs_to(0.99)
         1
         """
-        reached = np.flatnonzero(self.accuracy >= accuracy)
+        reached = np.flatnonzero(self.accuracy >= check_real("accuracy", accuracy))
         return int(reached[0]) if len(reached) else None
 
     def diverges_at(self) -> int | None:
@@ -95,13 +105,14 @@ def train(
         target : classes, lignes one-hot (n, nout) ou indices (n,) dans [0, nout).
         epochs : nombre d'époques (passages sur les données), au moins 0.
         lr : taux d'apprentissage (*learning rate*), fini et strictement positif.
-        optimizer : "adam", "sgd", "momentum" (β = 0,9), ou une fonction (params, lr) qui rend un
-            `torch.optim.Optimizer`.
+        optimizer : "adam", "sgd", "momentum" (β = 0,9), ou une classe ou une fonction (params, lr) qui rend un
+            `torch.optim.Optimizer` de tous les poids du réseau, ou de certains.
         batch_size : taille des mini-lots ; par défaut, un seul lot complet par époque.
         schedule : planification du taux, un nom de `SCHEDULES` ("constant", "warmup", "decay", "cosine",
             "one_cycle"), ou une fonction qui, du numéro du pas, à partir de 0, donne le facteur de `lr`.
         valid : jeu de validation (f, y2), mesuré à chaque époque et jamais appris.
-        seed : graine des mélanges ; sans elle, un mélange neuf à chaque appel.
+        seed : graine des mélanges, qui ne touche pas au hasard de l'appelant ; sans elle, ils sont tirés du
+            générateur global de PyTorch, que `torch.manual_seed` fixe.
 
     Rend : un `History`.
 
@@ -126,6 +137,7 @@ def train(
     return History.of(scores, valid_scores)
 
 
+@torch.inference_mode(False)
 def iter_train(
     model: Net,
     data,
@@ -153,8 +165,8 @@ def iter_train(
     epochs = check_whole("epochs", epochs)
     batch_size = len(x) if batch_size is None else check_whole("batch_size", batch_size, 1)
     planned = factors(schedule, epochs * math.ceil(len(x) / batch_size))
-    optimizer = _make_optimizer(optimizer, model, check_lr(lr), planned)
     generator = random_generator(seed)
+    optimizer = _make_optimizer(optimizer, model, check_lr(lr), planned)
 
     for _ in range(epochs):
         order = torch.randperm(len(x), generator=generator)
@@ -204,15 +216,16 @@ def as_tensors(model: Net, data, target, *, names=("data", "target")) -> tuple[t
     """
     if not isinstance(model, Net):
         raise TypeError(f"model doit être un réseau Net ; reçu : {type(model).__name__}.")
-    x = _to_tensor(names[0], data, model.output.weight.dtype)
+    dtype = check_weights(model)
+    x = to_tensor(names[0], data, dtype)
     if x.ndim != 2 or x.shape[1] != model.nins:
         wanted = f"(n, {model.nins}), comme les entrées du réseau"
         raise ValueError(f"{names[0]} doit être de forme {wanted} ; reçu : {tuple(x.shape)}.")
     if len(x) == 0:
         raise ValueError(f"{names[0]} doit contenir au moins un échantillon ; reçu : un tableau vide.")
     if not x.isfinite().all():
-        raise ValueError(f"{names[0]} doit être fait de nombres finis ; reçu : NaN ou infini.")
-    y = _to_tensor(names[1], target)
+        raise ValueError(f"{names[0]} doit être fait de nombres finis en {dtype} ; reçu : NaN ou infini.")
+    y = to_tensor(names[1], target)
     if y.ndim == 0 or len(y) != len(x):
         raise ValueError(f"{names[1]} doit avoir {len(x)} lignes, comme {names[0]} ; reçu : forme {tuple(y.shape)}.")
     return x, _labels(names[1], y, model.nout)
@@ -226,7 +239,7 @@ def _labels(name: str, y: torch.Tensor, nout: int) -> torch.Tensor:
         sound = low >= 0 and high < nout and (labels is y or (labels == y).all())
     else:
         sound = y.shape[1:] == (nout,) and ((y == 0) | (y == 1)).all() and (y.sum(dim=1) == 1).all()
-        labels = y.double().argmax(dim=1) if sound else None
+        labels = y.argmax(dim=1) if sound else None
     if not sound:
         wanted = f"des lignes de {nout} nombres avec un seul 1 et des 0, ou des indices de classe entre 0 et {nout - 1}"
         raise ValueError(f"{name} doit contenir {wanted} ; reçu : forme {tuple(y.shape)}, valeurs {_sample(y)}.")
@@ -237,17 +250,6 @@ def _sample(y: torch.Tensor) -> str:
     """Les premières valeurs distinctes de `y`, pour un message d'erreur."""
     values = [f"{value:g}" for value in y.flatten().unique().tolist()[:5]]
     return ", ".join(values) + (", …" if y.unique().numel() > 5 else "")
-
-
-def _to_tensor(name: str, values, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """Un tenseur sans gradient ; ce qui n'en est pas un est copié par numpy."""
-    try:
-        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.array(values))
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} doit être un tableau de nombres ; reçu : {type(values).__name__}.") from None
-    if tensor.is_complex():
-        raise TypeError(f"{name} doit être un tableau de nombres réels ; reçu : {tensor.dtype}.")
-    return tensor.detach().to(dtype)
 
 
 def check_valid(model: Net, valid) -> tuple[torch.Tensor, torch.Tensor]:
@@ -262,11 +264,30 @@ def _make_optimizer(
 ) -> torch.optim.Optimizer:
     """L'optimiseur des poids de `model`, d'après son nom ou une fonction (params, lr) ; `planned` : le facteur du
     taux à chaque pas."""
+    if isinstance(optimizer, torch.optim.Optimizer):
+        found = f"un optimiseur déjà fait, {type(optimizer).__name__}"
+        raise TypeError(f"optimizer doit être un nom, une classe ou une fonction (params, lr) ; reçu : {found}.")
     make = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
-    made = make(model.parameters(), lr)
-    if not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(f"optimizer doit rendre un torch.optim.Optimizer ; reçu : {type(made).__name__}.")
-    if set(planned) != {1.0}:
-        scheduler = LambdaLR(made, [*planned, 0.0].__getitem__)  # 0 : après le dernier pas, il n'y en a plus
-        made.register_step_post_hook(lambda *_: scheduler.step())
+    try:
+        made = make(list(model.parameters()), lr)
+    except Exception as error:
+        found = f"une fonction qui lève {type(error).__name__} ({shown(str(error))})"
+        raise ValueError(f"optimizer doit rendre un optimiseur, de (params, lr) ; reçu : {found}.") from error
+    check_optimizer(made, model, planned)
+    if set(planned) - {1.0}:
+        _follow(made, planned)
     return made
+
+
+def _follow(optimizer: torch.optim.Optimizer, planned: Sequence[float]) -> None:
+    """Donne à chaque pas, aux groupes de `optimizer`, leur taux multiplié par le facteur du pas."""
+    groups, factors = [(group, group["lr"]) for group in optimizer.param_groups], iter(planned)
+
+    def set_rates(*_) -> None:
+        factor = next(factors, None)
+        if factor is None:  # un optimiseur qui sert une autre fois : cette planification est finie
+            return
+        for group, lr in groups:
+            group["lr"] = lr * factor
+
+    optimizer.register_step_pre_hook(set_rates)

@@ -109,7 +109,7 @@ class Boundary:
 
 def _net(run: Run, epoch: int) -> Net:
     """Le réseau tel qu'il était à l'époque `epoch`, ou à la dernière atteinte."""
-    model = Net(2, hidden=run.config.hidden)
+    model = Net(2, hidden=run.config.hidden, seed=0)
     weights = torch.tensor(run.weights[min(epoch, run.reached)])
     torch.nn.utils.vector_to_parameters(weights, model.parameters())
     return model

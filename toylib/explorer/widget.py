@@ -338,7 +338,7 @@ def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
             if config.batch_size is not None:
                 check_whole("batch_size", config.batch_size, 1)
             config.data()
-            Net(2, hidden=config.hidden)
+            Net(2, hidden=config.hidden, seed=0)
     return first
 
 
