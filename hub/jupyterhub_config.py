@@ -67,7 +67,9 @@ class ClassSpawner(LocalProcessSpawner):
         return become_student
 
     def user_env(self, env: dict) -> dict:
-        return {**env, **BOUNDS, "USER": self.user.name, "HOME": str(HOMES / self.user.name), "SHELL": "/bin/bash"}
+        own = {"USER": self.user.name, "HOME": str(HOMES / self.user.name), "SHELL": "/bin/bash"}
+        # Là se lit jupyter_server_config.py : le lien des leçons n'échoue pas et n'écrase rien.
+        return {**env, **BOUNDS, **own, "JUPYTER_CONFIG_PATH": str(cours.ROOT / "hub")}
 
 
 c = get_config()  # noqa: F821

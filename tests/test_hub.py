@@ -5,13 +5,11 @@ Il faut JupyterHub (le README, « Pour toute une classe », dit comment l'inst
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from repository import commit, git
 
 pytest.importorskip("jupyterhub")
 pytest.importorskip("firstuseauthenticator")
@@ -141,6 +139,15 @@ def test_one_thread_each(hub):
     assert spawner.user_env({})["OMP_NUM_THREADS"] == "1"
 
 
+def test_a_students_server_reads_what_the_hub_adds_to_nbgitpuller(hub):
+    from jupyter_core.paths import jupyter_config_path
+
+    spawner = hub[0]["ClassSpawner"](user=SimpleNamespace(name="alice"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_CONFIG_PATH", spawner.user_env({})["JUPYTER_CONFIG_PATH"])
+        assert (Path(jupyter_config_path()[0]) / "jupyter_server_config.py").is_file()
+
+
 def test_a_folder_that_root_made_is_refused(hub, folder):
     (folder / "eleves" / "alice").mkdir()
     with pytest.raises(PermissionError, match="n'est pas à un élève"):
@@ -159,83 +166,3 @@ def test_what_is_missing_is_said(folder, monkeypatch):
     folder.chmod(0o700)
     with pytest.raises(SystemExit, match="traverser"):
         load(folder, monkeypatch)
-
-
-# --- nbgitpuller
-
-A_LESSON = '{\n "cells": [\n  "un",\n  "deux",\n  "trois"\n ]\n}\n'
-
-
-@pytest.fixture
-def course(tmp_path):
-    """Le dépôt du cours (trois carnets), et une fonction qui tire chez l'élève comme le lien nbgitpuller."""
-    pytest.importorskip("nbgitpuller")
-    upstream, student = tmp_path / "depot", tmp_path / "eleve"
-    upstream.mkdir()
-    git(upstream, "init", "-q", "-b", "main")
-    for name in ("07", "08", "09"):
-        (upstream / f"{name}.ipynb").write_text(A_LESSON)
-    (upstream / ".gitattributes").write_text((ROOT / ".gitattributes").read_text("utf-8"))
-    commit(upstream)
-
-    def pull():
-        command = [sys.executable, "-m", "nbgitpuller.pull", f"file://{upstream}", "main", str(student)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return student
-
-    pull()
-    return upstream, student, pull
-
-
-def test_a_new_version_arrives_and_the_work_stays(course):
-    upstream, student, pull = course
-    mine, new = A_LESSON.replace("un", "ma réponse"), A_LESSON.replace("deux", "corrigé")
-    (student / "07.ipynb").write_text(mine)
-    (upstream / "08.ipynb").write_text(new)
-    commit(upstream)
-    pull()
-    assert (student / "07.ipynb").read_text() == mine
-    assert (student / "08.ipynb").read_text() == new
-
-
-@pytest.mark.parametrize("line", ["un", "trois"])
-def test_a_notebook_changed_on_both_sides_stays_the_students_to_the_letter(course, line):
-    upstream, student, pull = course
-    mine = A_LESSON.replace("un", "ma réponse")
-    (student / "07.ipynb").write_text(mine)
-    (upstream / "07.ipynb").write_text(A_LESSON.replace(line, "corrigé"))
-    commit(upstream)
-    pull()
-    pull()
-    assert (student / "07.ipynb").read_text() == mine
-
-
-def test_a_notebook_deleted_at_home_comes_back_fresh(course):
-    upstream, student, pull = course
-    (student / "07.ipynb").rename(student / "le mien.ipynb")
-    (upstream / "07.ipynb").write_text(A_LESSON.replace("un", "corrigé"))
-    commit(upstream)
-    pull()
-    assert (student / "07.ipynb").read_text() == A_LESSON.replace("un", "corrigé")
-    assert (student / "le mien.ipynb").read_text() == A_LESSON
-
-
-def test_a_notebook_deleted_upstream_stays_if_it_was_worked_on(course):
-    upstream, student, pull = course
-    mine = A_LESSON.replace("un", "ma réponse")
-    (student / "07.ipynb").write_text(mine)
-    (upstream / "07.ipynb").unlink()
-    commit(upstream)
-    pull()
-    assert (student / "07.ipynb").read_text() == mine
-
-
-def test_a_file_of_the_students_own_keeps_its_content_when_the_course_takes_its_name(course):
-    upstream, student, pull = course
-    (student / "10.ipynb").write_text("à moi")
-    (upstream / "10.ipynb").write_text(A_LESSON)
-    commit(upstream)
-    pull()
-    assert (student / "10.ipynb").read_text() == A_LESSON
-    assert [path.read_text() for path in student.glob("10__*.ipynb")] == ["à moi"]
