@@ -218,7 +218,7 @@ def test_the_demonstration_answers_in_words(demo):
 
 
 def test_the_status_does_not_depend_on_rounding():
-    """Changer le départ d'une part 1e-13, plus que ce que les machines diffèrent, ne change pas un mot, à aucun cran."""
+    """Changer le départ d'une part 1e-13, plus que ce que les machines diffèrent, ne change pas un mot."""
     for n in WIDTHS:
         for product in PRODUCTS:
             run = catapult(product, n)
