@@ -36,7 +36,7 @@ def test_below_the_limit_the_sharpness_rises_and_the_loss_never_does():
 
 def test_at_the_limit_the_loss_rises_at_times_and_falls_in_the_long_run():
     made = track(network(), *DATA, 4000, 0.4, every=100)
-    assert (np.diff(made.loss) > 0).mean() > 0.1
+    assert (np.diff(made.loss) > 0).mean() > 0.05
     assert (np.diff(made.loss[:4000].reshape(8, 500).mean(axis=1)) < 0).all()
 
 
@@ -53,7 +53,7 @@ def test_the_preconditioned_sharpness_of_adam_hovers_near_thirty_eight_over_the_
     assert 0.03 * made.curvature[0] < 20
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(5))
 def test_with_cross_entropy_the_sharpness_rises_then_dies(seed):
     made = track(network(seed), *DATA, 4000, 0.2, loss="cross_entropy", every=100)
     assert made.curvature.max() > 3 * made.curvature[0]

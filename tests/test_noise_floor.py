@@ -129,6 +129,18 @@ def test_ten_steps_of_warmup_remove_the_spike_of_adam(lr, hidden):
     assert (top == start).all()
 
 
+@pytest.mark.parametrize(("lr", "hidden", "excess"), [(0.3, (16, 16), 0.1), (1, (16,), 0.05)])
+def test_of_twenty_networks_only_one_still_spikes_after_ten_steps_of_warmup(lr, hidden, excess):
+    top, start = highest(lr, 10, hidden, seeds=20)
+    assert (top > start).sum() == 1
+    assert (top - start).max() < excess
+
+
+def test_the_wider_the_network_the_higher_the_spike_that_ten_steps_leave():
+    tops = [np.median(highest(1, 10, (width, width))[0]) for width in (8, 16, 32)]
+    assert tops == pytest.approx([0.74, 1.1, 3.8], rel=0.06)
+
+
 def test_at_a_rate_of_one_two_hidden_layers_need_more_than_ten_steps():
     tops = [np.median(highest(1, rise)[0]) for rise in (1, 10, 30)]
     assert tops[0] > 5
