@@ -151,6 +151,7 @@ def odd_objects():
     yield from (range(10**12), range(10**30), itertools.count(), (one for one in itertools.count()), map(float, "a"))
     yield from (
         np.broadcast_to(0.5, 10**9),
+        np.broadcast_to(np.ones(0), (10**5, 10**5, 0)),
         torch.empty(10**12, device="meta"),
         torch.tensor(0.5, dtype=torch.bfloat16),
     )
@@ -169,7 +170,15 @@ def odd_objects():
         1j,
         math.nan,
     )
-    yield from (b"0.5", bytearray(3), {0.1}, {"a": 1}.values(), collections.deque([1, 2]), type("a" * 10**6, (), {})())
+    yield from (
+        b"0.5",
+        bytearray(3),
+        {0.1},
+        {"a": 1}.values(),
+        {"a": functools.reduce(lambda a, _: [a] * 6, range(6), 0.5)},
+        collections.deque([1, 2]),
+        type("a" * 10**6, (), {})(),
+    )
     yield from (math, int, len, np.exp, torch.exp, functools.partial(pow, 2), Net(2), ValueError("a"), threading.Lock())
 
 
@@ -200,6 +209,13 @@ def check(name, answer, k=None):
     assert not verdict.passed, k
     assert 0 < len(verdict.text.encode()) < 600, k
     return verdict
+
+
+def test_a_cycle_and_an_object_that_exits_are_said():
+    cycle = []
+    cycle.append(cycle)
+    assert verifier("01.1", cycle).text.endswith("plus de 8 listes l'une dans l'autre.")
+    assert verifier("01.1", Hostile(SystemExit())).text.endswith("un objet qui ne se laisse pas lire.")
 
 
 # Les fonctions. Celles-ci vont toutes à l'exercice 03.1, qui leur donne un tenseur de trois logits.

@@ -38,6 +38,10 @@ class Short(Repr):
     "[0.5, '0,5', <Short>]"
     """
 
+    def repr(self, value: object) -> str:
+        """Cent signes au plus : `Repr` borne chaque niveau, et six niveaux de six éléments en font 46 656."""
+        return super().repr(value)[:100]
+
     def repr_instance(self, value: object, level: int) -> str:
         """Les objets que `Repr` ne connaît pas : de leur type, on ne donne que le nom."""
         known = type(value) in (float, complex, bool, type(None))
@@ -205,7 +209,7 @@ def _numbers(answer: object, ask: str, depth: int = 0) -> np.ndarray:
 def _from_array(answer: object, ask: str) -> object:
     """La liste, ou le nombre, de ce qui a la forme d'un tableau."""
     array = answer if isinstance(answer, torch.Tensor) else np.asarray(answer)
-    if math.prod(array.shape) > MOST:
+    if math.prod(max(n, 1) for n in array.shape) > MOST:  # (100000, 100000, 0) : dix milliards de listes vides
         raise Unreadable(f"{ask} ; reçu : {in_words(array.shape)}.")
     try:
         return array.tolist()
