@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from toylib import Net
 from toylib.lessons import Quiz, verifier
-from toylib.lessons.exercises import COMMA, SHARE, TODO, questions
+from toylib.lessons.answers import COMMA, TODO
+from toylib.lessons.exercises import SHARE, questions
 from toylib.plotting import comma
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,7 +142,7 @@ def test_a_function_that_is_not_written_yet_says_so():
 
 
 def test_a_function_for_a_number_and_the_reverse_are_said():
-    assert verifier("01.1", len).text.startswith("Il faut des nombres")
+    assert verifier("01.1", len).text.startswith("Il faut un seul nombre")
     name, _ = some(lambda entry: "arguments" in entry)
     assert verifier(name, 1.0).text.startswith("Il faut une fonction")
 
@@ -160,9 +162,34 @@ def test_a_percentage_where_a_share_is_wanted_is_explained():
     assert verifier(name, 100 * entry["value"]).text == SHARE
 
 
-@pytest.mark.parametrize("answer", ["beaucoup", {"a": 1}, object(), "1/0", [[1, 2], [3]], 1j])
-def test_what_is_not_made_of_numbers_is_said(answer):
-    assert verifier("01.1", answer).text.startswith("Il faut des nombres")
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        ("beaucoup", "le texte `'beaucoup'`."),
+        ("1/0", "le texte `'1/0'`. Écrivez le nombre seul ; si c'est un calcul, ôtez les guillemets."),
+        ("8*20", "le texte `'8*20'`. Écrivez le nombre seul ; si c'est un calcul, ôtez les guillemets."),
+        ({"a": 1}, "`{'a': 1}`."),
+        (object(), "`<object>`."),
+        (1j, "`1j`."),
+        ([[1, 2], [3]], "des lignes de longueurs différentes."),
+        ([1, [2, 3]], "une liste où des nombres et des listes se mêlent."),
+        ((0.03, 0.1), "une liste de 2 nombres."),
+        ([], "une liste vide."),
+        (range(10**12), "une liste de 1 000 000 000 000 nombres."),
+        (np.broadcast_to(0.5, (10**5, 10**5)), "un tableau de forme (100000, 100000)."),
+        (torch.empty(3, device="meta"), "un tenseur de forme (3,), qui ne se laisse pas lire."),
+        (10**400, "un nombre trop grand."),
+        (Net(2), "`<Net>`."),
+    ],
+    ids=lambda value: str(value)[:20] if isinstance(value, str) else type(value).__name__,
+)
+def test_what_is_not_one_number_is_said(answer, seen):
+    assert verifier("01.1", answer).text == f"Il faut un seul nombre ; reçu : {seen}"
+
+
+def test_rows_of_different_lengths_are_said_where_a_table_is_wanted():
+    said = "Il faut un tableau de forme (2, 2) ; reçu : des lignes de longueurs différentes."
+    assert verifier("05.3", [[0.15, 0.2], [-0.15]]).text == said
 
 
 def test_a_wrong_shape_is_said():
@@ -189,10 +216,26 @@ def test_nan_is_wrong():
     assert verifier(name, math.nan).text == entry["hint"]
 
 
-@pytest.mark.parametrize("name", ["99.1", "01.9", "01.0", "01", "", 1.1])
+CYCLE = []
+CYCLE.append(CYCLE)
+UNKNOWN = ["99.1", "01.9", "01.0", "01", "", "1.1", "01.", "01.01", "01.1.1", " 01.1", "٠١.١", "01.١", "1" * 10**6]
+
+
+@pytest.mark.parametrize(
+    "name", [*UNKNOWN, 1.1, None, CYCLE, {"01.1": CYCLE}, Net, b"01.1"], ids=range(len(UNKNOWN) + 6)
+)
 def test_an_unknown_exercise_is_refused(name):
-    with pytest.raises(ValueError, match="doit être l'un"):
+    with pytest.raises(ValueError, match="^exercise doit être l'un de.* reçu") as caught:
         verifier(name, 1)
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("lesson", ["99", 1, None, CYCLE, "0" * 10**6], ids=range(5))
+def test_an_unknown_lesson_is_refused(lesson):
+    for call in (questions, Quiz):
+        with pytest.raises(ValueError, match="^lesson doit être l'une de") as caught:
+            call(lesson)
+        assert len(str(caught.value)) < 200
 
 
 def test_the_verdict_is_seen_in_colour_and_read_without():
@@ -247,8 +290,3 @@ def test_without_a_front_end_the_questions_are_read_without_answers():
     for entry in questions("01")["quiz"]:
         assert entry["question"] in bundle["text/markdown"]
         assert not any(choice["explanation"] in bundle["text/plain"] for choice in entry["choice"])
-
-
-def test_an_unknown_lesson_has_no_quiz():
-    with pytest.raises(ValueError, match="lesson doit être l'une de"):
-        Quiz("99")

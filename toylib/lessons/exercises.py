@@ -2,9 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -12,10 +10,10 @@ from inspect import signature
 from pkgutil import resolve_name
 
 import numpy as np
-import torch
 
-TODO = "À vous : remplacez les points de suspension par votre réponse, puis exécutez de nouveau la cellule."
-COMMA = "En Python, la virgule sépare deux nombres : 1,5 s'écrit 1.5, et 12 000 s'écrit 12000."
+from toylib.lessons.answers import Short, Unreadable, read_answer
+from toylib.plotting import comma
+
 SHARE = "Écrivez une part entre 0 et 1 plutôt qu'un pourcentage."
 
 
@@ -49,7 +47,6 @@ def to_html(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
-@cache
 def questions(lesson: str) -> dict:
     """Les exercices (`exercise`) et le quiz (`quiz`) de la leçon "NN".
 
@@ -58,11 +55,18 @@ def questions(lesson: str) -> dict:
     >>> sorted(questions("01"))
     ['exercise', 'quiz']
     """
+    known = _lessons()
+    if not issubclass(type(lesson), str) or lesson not in known:
+        raise ValueError(f"lesson doit être l'une de : {', '.join(known)} ; reçu : {Short().repr(lesson)}.")
+    return known[lesson]
+
+
+@cache
+def _lessons() -> dict[str, dict]:
+    """Les questions de chaque leçon qui en a."""
     folder = files("toylib.lessons") / "questions"
-    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    if lesson not in known:
-        raise ValueError(f"lesson doit être l'une de : {', '.join(known)} ; reçu : {lesson!r}.")
-    return tomllib.loads((folder / f"{lesson}.toml").read_text("utf-8"))
+    found = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
+    return {one.name.removesuffix(".toml"): tomllib.loads(one.read_text("utf-8")) for one in found}
 
 
 def verifier(exercise: str, answer: object) -> Verdict:
@@ -70,8 +74,9 @@ def verifier(exercise: str, answer: object) -> Verdict:
 
     Arguments :
         exercise : leçon et numéro, comme "01.2".
-        answer : un nombre (ou son texte, comme "1/3"), un tableau, un tenseur ou une suite de
-            nombres, ou une fonction, que l'on appelle alors sur les arguments de l'exercice.
+        answer : un nombre, ou son texte, comme "1/3" ou "53 000" ; un tableau, un tenseur ou une suite
+            de nombres ; ou une fonction, que l'on appelle alors sur les arguments de l'exercice, et que
+            l'on abandonne au bout d'une seconde. De tout autre objet, le verdict dit ce qu'il est.
 
     Rend : un `Verdict`. Lève : `ValueError` si l'exercice n'existe pas.
 
@@ -81,99 +86,41 @@ def verifier(exercise: str, answer: object) -> Verdict:
     entry = _entry(exercise)
     try:
         values = _values(entry, answer)
-    except _Unreadable as reason:
+    except Unreadable as reason:
         return Verdict(False, str(reason))
-    if _matches(entry, values, entry):
-        return Verdict(True, entry["success"])
-    known = [wrong["feedback"] for wrong in entry["wrong"] if _matches(wrong, values, entry)]
-    if not known and entry.get("share") and _matches(entry, values / 100, entry):
-        known = [SHARE]
-    return Verdict(False, (known or [entry["hint"]])[0])
-
-
-class _Unreadable(Exception):
-    """La réponse n'est pas faite de nombres, ou pas de la forme attendue ; le message le dit."""
+    with np.errstate(all="ignore"):  # l'étudiant a pu demander à numpy une erreur au premier infini
+        if _matches(entry, values, entry):
+            return Verdict(True, entry["success"])
+        known = [wrong["feedback"] for wrong in entry["wrong"] if _matches(wrong, values, entry)]
+        if not known and entry.get("share") and _matches(entry, values / 100, entry):
+            known = [SHARE]
+    read = f"J'ai lu {comma(values.item(), 6)}. " if issubclass(type(answer), str) and values.size == 1 else ""
+    return Verdict(False, (known or [read + entry["hint"]])[0])
 
 
 def _entry(exercise: str) -> dict:
     """Les données d'un exercice."""
-    lesson, _, number = str(exercise).partition(".")
-    entries = questions(lesson)["exercise"]
-    if not number.isdecimal() or not 1 <= int(number) <= len(entries):
-        known = ", ".join(f"{lesson}.{k + 1}" for k in range(len(entries)))
-        raise ValueError(f"exercise doit être l'un de : {known} ; reçu : {exercise!r}.")
-    return entries[int(number) - 1]
+    lesson, _, number = str.partition(exercise, ".") if issubclass(type(exercise), str) else ("", "", "")
+    entries = _lessons().get(lesson, {"exercise": []})["exercise"]
+    known = {str(k): entry for k, entry in enumerate(entries, 1)}
+    if number not in known:
+        names = ", ".join(f"{lesson}.{k}" for k in known) or "00.1, 00.2, 01.1… (leçon et numéro)"
+        raise ValueError(f"exercise doit être l'un de : {names} ; reçu : {Short().repr(exercise)}.")
+    return known[number]
 
 
 def _values(entry: dict, answer: object) -> np.ndarray:
     """La réponse en nombres, de la forme que l'exercice attend ; ceux de la mesure `measure` s'il en nomme une."""
-    if callable(answer) != ("arguments" in entry) and answer is not ...:
-        raise _Unreadable(f"Il faut {'une fonction' if 'arguments' in entry else 'des nombres'} ; reçu : {answer!r}.")
-    if callable(answer):
-        answer = _call(answer, entry["arguments"])
-    if "measure" in entry:
-        return _measure(entry["measure"], _numbers(answer))
-    values, wanted = _numbers(answer), np.shape(entry["value"])
-    if values.size == 2 and not wanted and isinstance(answer, tuple):
-        raise _Unreadable(COMMA)
-    if values.squeeze().shape != np.squeeze(np.empty(wanted)).shape:
-        calls = int("arguments" in entry)  # d'une fonction, la première dimension compte les appels
-        subject = "Votre fonction doit rendre" if calls else "Il faut"
-        raise _Unreadable(f"{subject} {_in_words(wanted[calls:])} ; reçu : {_in_words(values.shape[calls:])}.")
-    return values.reshape(wanted)
-
-
-def _in_words(shape: tuple) -> str:
-    """La forme d'une réponse, en mots."""
-    if len(shape) > 1:
-        return f"un tableau de forme {shape}"
-    return f"une liste de {shape[0]} nombre(s)" if shape else "un seul nombre"
-
-
-def _measure(name: str, numbers: np.ndarray) -> np.ndarray:
-    """Ce que la mesure `name` de la bibliothèque rend des nombres de la réponse."""
-    measure = resolve_name(name)
-    wanted = len(signature(measure).parameters)
-    if numbers.shape != (wanted,):
-        raise _Unreadable(f"Il faut {_in_words((wanted,))} ; reçu : {_in_words(numbers.shape)}.")
+    if "measure" not in entry:
+        return read_answer(answer, np.shape(entry["value"]), entry.get("arguments"))
+    measure = resolve_name(entry["measure"])
+    numbers = read_answer(answer, (len(signature(measure).parameters),))
     try:
-        return np.array(measure(*numbers), dtype=float)
-    except (TypeError, ValueError) as error:
-        raise _Unreadable(str(error)) from None
-
-
-def _call(function: Callable, arguments: list) -> list[np.ndarray]:
-    """Ce que la fonction de l'étudiant rend sur chaque liste d'arguments ; une liste devient un tenseur."""
-    results = []
-    for given in arguments:
-        given = [torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value for value in given]
-        try:
-            result = function(*given)
-            if result is None:
-                raise _Unreadable("Votre fonction ne rend rien : finissez-la par `return` et ce qu'elle doit rendre.")
-            results.append(_numbers(result))
-        except _Unreadable:
-            raise
-        except Exception as error:
-            raise _Unreadable(f"Votre fonction s'arrête sur une erreur : {type(error).__name__}, {error}.") from None
-    return results
-
-
-def _numbers(answer: object) -> np.ndarray:
-    """Un tableau de nombres, fait d'un nombre, de son texte, d'une suite ou d'un tenseur."""
-    if answer is ... or answer is None:
-        raise _Unreadable(TODO)
-    try:
-        if isinstance(answer, str):
-            text = answer.replace(",", ".").replace("−", "-").strip()
-            return np.array(float(Fraction(text.rstrip("%\xa0 "))) / (100 if text.endswith("%") else 1))
-        if isinstance(answer, torch.Tensor):
-            answer = answer.detach().cpu().numpy()
-        elif isinstance(answer, list | tuple):
-            answer = [_numbers(one) for one in answer]
-        return np.array(answer, dtype=float)
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise _Unreadable(f"Il faut des nombres ; reçu : {answer!r}.") from None
+        return np.array(measure(*numbers.tolist()), dtype=float)
+    except (TypeError, ValueError) as error:  # elle nomme l'argument qui ne lui va pas
+        raise Unreadable(str(error)) from None
+    except (ArithmeticError, RuntimeError):
+        raise Unreadable("Ces nombres sont trop grands pour être essayés.") from None
 
 
 def _matches(rule: dict, values: np.ndarray, entry: dict) -> bool:
