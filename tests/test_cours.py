@@ -20,6 +20,7 @@ import cours
 ROOT = Path(cours.__file__).parent
 NO_NETWORK = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("Failed to
 establish a new connection: [Errno -3] Temporary failure in name resolution")': /simple/torch/
+ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)
 ERROR: No matching distribution found for torch==2.13.0"""
 
 
