@@ -113,9 +113,9 @@ def check_machine(version=sys.version_info, system=sys.platform, root=ROOT):
         raise Missing(
             "Il manque à Python son module venv. Sous Debian ou Ubuntu : sudo apt install python3-venv"
         ) from None
-    separator = ";" if system == "win32" else ":"
-    if separator in str(root):
-        raise Missing(f"Python refuse un dossier dont le chemin contient « {separator} » : renommez {root}.")
+    for odd in (";" if system == "win32" else ":", *re.findall("[\udc80-\udcff]", str(root))):
+        if odd in str(root):
+            raise Missing(f"Python refuse un dossier dont le chemin contient {odd!r} : renommez {str(root)!r}.")
     too_long = len(str(root)) + len("/.venv/") + LONGEST_INSTALLED > WINDOWS_LIMIT
     if system == "win32" and too_long and not _windows_long_paths():
         raise Missing(
@@ -462,8 +462,8 @@ def main(arguments):
         return prepare_offline(Path(arguments[1]).resolve()) if offline else open_lab()
     except Missing as missing:
         print(f"\n{missing}", file=sys.stderr)
-    except BrokenPipeError:  # `| head` : plus personne ne lit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"\n{explain(str(error))}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -493,4 +493,7 @@ def _without_accents(error):
 
 if __name__ == "__main__":
     _settle()
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:  # `| head` : plus personne ne lit
+        os._exit(1)
