@@ -86,7 +86,7 @@ FAILURES = {
         "Un proxy, un filtre ou un portail du réseau bloque les paquets de Python. Voyez dans le navigateur s'il "
         f"faut s'identifier, ou adressez-vous à qui gère le réseau, et relancez la commande. {KIT}"
     ),
-    "Failed to (establish|parse)|resol(ution|ve)|getaddrinfo|Name or service|(Proxy|SSL)Error|Connect(ion|Timeout)"
+    "Failed to (establish|parse)|resolution|resolve|getaddrinfo|Name or service|(Proxy|SSL)Error|Connect(ion|Timeout)"
     "|timed out|Network is unreachable|IncompleteRead|incomplete-download": (
         f"Le réseau ne répond pas, ou coupe : vérifiez la connexion (et le proxy), et relancez la commande. {KIT}"
     ),

@@ -58,6 +58,8 @@ def test_a_damaged_installation_is_made_again(tmp_path):
     assert READY in run(folder)[1]
     (folder / ".venv" / "pret-tests").unlink()
     next(folder.glob(".venv/lib/*/site-packages/numpy/__init__.py")).write_text("")
+    next(folder.glob(".venv/lib/*/site-packages/gros-*/RECORD")).unlink()  # coupé là, pip le croit installé
+    (folder / ".venv" / "share" / "gros" / "9.txt").unlink()
     folder = folder.rename(tmp_path / "-cafe\u0301")
     both = [start(folder), start(folder)]
     said = [process.communicate(timeout=300)[0] for process in both]
