@@ -59,7 +59,7 @@ def run_lab(folder, settings):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--allow-root"]
     command += [f"--LabApp.app_settings_dir={overrides.parent}", "--expose-app-in-browser"]
     process = subprocess.Popen(command, cwd=folder / "travail", env=environment)
-    yield cours._wait_for_server(process, folder / "runtime", before=set())["url"]
+    yield cours._wait_for_server(process, folder / "runtime", "essai")["url"]
     process.terminate()
     process.wait()
 

@@ -1,7 +1,9 @@
 """cours.py : ce qu'il dit quand il manque quelque chose, et ce qu'il ne touche jamais."""
 
 import ast
+import asyncio
 import builtins
+import contextlib
 import json
 import os
 import re
@@ -9,17 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from tornado.websocket import websocket_connect
 
 import cours
 
 ROOT = Path(cours.__file__).parent
 NO_NETWORK = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("Failed to
 establish a new connection: [Errno -3] Temporary failure in name resolution")': /simple/torch/
+ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)
 ERROR: No matching distribution found for torch==2.13.0"""
 
 
@@ -186,49 +189,114 @@ def test_what_is_missing_is_said_without_a_traceback(monkeypatch, capsys):
     assert capsys.readouterr().err == "\nIl manque un écran.\n"
 
 
+# Tout ce qu'une fenêtre montre, du lancement à l'arrêt.
+SAID = [
+    "Attention : JupyterLab tourne en superutilisateur .root. ; un compte ordinaire est plus sûr.",
+    r"Le port 8888 est déjà pris : JupyterLab a choisi le \d+.",
+    "Ouvrez cette adresse dans un navigateur :",
+    r"  http://localhost:\d+/lab/tree/00_bien_demarrer.ipynb\?token=[0-9a-f]{48}",
+    r"Ctrl\+C dans cette fenêtre arrête le cours ; vos copies des leçons restent dans travail/.",
+    "",
+    "JupyterLab s'arrête.",
+]
+
+
+@contextlib.contextmanager
+def opened(folder, **variables):
+    """La vraie commande, depuis un autre dossier, jusqu'à l'adresse ; puis Ctrl+C. Rien n'y est dit en anglais."""
+    code = (
+        "import cours, pathlib, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # une tâche de fond l'ignore
+        "cours.VENV, cours.PYTHON = pathlib.Path(sys.argv[1]) / 'venv é', sys.executable\n"
+        "cours.VENV.mkdir(exist_ok=True); sys.path.insert(0, sys.argv[2]); sys.exit(cours.open_lab())"
+    )
+    environment = {key: value for key, value in os.environ.items() if "DISPLAY" not in key}
+    environment |= {"PYTHONPATH": str(ROOT), **{name: str(value) for name, value in variables.items()}}
+    command = [sys.executable, "-u", "-c", code, str(folder), str(ROOT)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **streams)
+    lines = []
+    try:
+        while not (found := re.search(r"http://\S+", lines[-1] if lines else "")):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "JupyterLab ne s'est pas ouvert : " + "".join(lines)
+        yield found.group(), lines
+    finally:
+        process.send_signal(signal.SIGINT)
+        lines += process.communicate(timeout=60)[0].splitlines()
+    assert process.returncode == 0
+    odd = [line for line in lines if not any(re.fullmatch(form, line.rstrip("\n")) for form in SAID)]
+    assert odd == []
+    assert lines[-1] == "JupyterLab s'arrête."
+
+
+def ask(address, path, **options):
+    """Ce que répond l'API de ce JupyterLab."""
+    url = address.split("lab/tree")[0] + path + "?" + address.split("?")[1]
+    return json.load(urllib.request.urlopen(urllib.request.Request(url, **options), timeout=60))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="le signal SIGINT s'envoie autrement sous Windows")
 def test_the_lab_opens_with_its_token_on_another_port_when_8888_is_taken(tmp_path):
-    """La vraie commande, depuis un autre dossier, le port habituel étant pris."""
+    """Le port habituel étant pris."""
     taken = socket.socket()
     with taken:
-        try:
+        with contextlib.suppress(OSError):  # déjà pris : c'est ce que l'on veut
             taken.bind(("127.0.0.1", 8888))
             taken.listen()
-        except OSError:
-            pass  # déjà pris : c'est ce que l'on veut
-        code = (
-            "import cours, pathlib, signal, sys\n"
-            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # une tâche de fond l'ignore
-            "cours.VENV, cours.PYTHON = pathlib.Path(sys.argv[1]) / 'venv é', sys.executable\n"
-            "cours.VENV.mkdir(); sys.exit(cours.open_lab())"
-        )
-        environment = {key: value for key, value in os.environ.items() if "DISPLAY" not in key} | {
-            "PYTHONPATH": str(ROOT)
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, str(tmp_path)],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            lines = []
-            while not (found := re.search(r"http://\S+", lines[-1] if lines else "")):
-                lines.append(process.stdout.readline())
-                assert lines[-1], "JupyterLab ne s'est pas ouvert"
-            address = found.group()
+        with opened(tmp_path) as (address, lines):
             assert any("Le port 8888 est déjà pris" in line for line in lines)
-            assert re.fullmatch(r"http://localhost:\d+/lab/tree/00_bien_demarrer.ipynb\?token=[0-9a-f]{48}", address)
-            api = address.split("lab/tree")[0] + "api/contents?" + address.split("?")[1]
-            names = [item["name"] for item in json.load(urllib.request.urlopen(api))["content"]]
-            assert cours.FIRST_LESSON in names
+            assert re.fullmatch(SAID[3].strip(), address)
+            assert cours.FIRST_LESSON in [item["name"] for item in ask(address, "api/contents")["content"]]
             with pytest.raises(OSError, match="403"):
-                urllib.request.urlopen(api.split("?")[0])
-        finally:
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
-            assert process.wait(30) == 0
+                urllib.request.urlopen(address.split("lab/tree")[0] + "api/contents")
+
+
+async def first_word(address, kernel):
+    """Attend que le noyau réponde : ses fichiers de démarrage sont alors exécutés."""
+    url = address.replace("http://", "ws://").replace(
+        f"lab/tree/{cours.FIRST_LESSON}", f"api/kernels/{kernel}/channels"
+    )
+    return await asyncio.wait_for((await websocket_connect(url)).read_message(), 60)
+
+
+# De vrais réglages, chacun assez pour que la leçon annoncée soit introuvable ou que JupyterLab ne s'ouvre pas.
+JUPYTER_SETTINGS = """
+c.ServerApp.root_dir = c.ServerApp.preferred_dir = c.NotebookApp.notebook_dir = FOLDER
+c.ServerApp.port, c.ServerApp.base_url, c.ServerApp.ip = 9999, "/ailleurs/", "0.0.0.0"
+c.ServerApp.certfile = c.ServerApp.keyfile = "/rien.pem"
+c.ServerApp.contents_manager_class = c.ServerApp.identity_provider_class = "rien.Rien"
+c.IdentityProvider.token, c.PasswordIdentityProvider.hashed_password = "a", "argon2:rien"
+c.ServerApp.jpserver_extensions, c.ServerApp.allow_remote_access = {"rien": True}, True
+c.LabApp.default_url, c.ServerApp.default_url, c.LabApp.app_dir = "/tree", "/tree", "/rien"
+c.ServerApp.extra_template_paths, c.ExtensionApp.open_browser = ["/rien"], True
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="le signal SIGINT s'envoie autrement sous Windows")
+def test_the_lesson_opens_whatever_the_user_set_for_his_own_jupyter(tmp_path):
+    home, startup = tmp_path / "home", tmp_path / "home/.ipython/profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w')")
+    for folder in (home / ".jupyter", tmp_path / "config", tmp_path / "path"):
+        folder.mkdir()
+        for name in ("jupyter_config", "jupyter_server_config", "jupyter_lab_config", "jupyter_notebook_config"):
+            (folder / f"{name}.py").write_text(JUPYTER_SETTINGS.replace("FOLDER", repr(str(home))))
+    variables = {"HOME": home, "JUPYTER_CONFIG_PATH": tmp_path / "path", "JUPYTER_CONFIG_DIR": tmp_path / "config"}
+    variables |= {"JUPYTER_PORT": "9998", "JUPYTER_TOKEN": "b", "JUPYTER_PATH": home, "JUPYTERLAB_DIR": "/rien"}
+    variables |= {
+        "JUPYTERLAB_SETTINGS_DIR": "/rien",
+        "JUPYTER_DATA_DIR": "/rien",
+        "JUPYTER_GATEWAY_URL": "http://[::1]:9",
+    }
+    variables |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_PLATFORM_DIRS": "1", "PYTHONWARNINGS": "error"}
+    with opened(tmp_path, **variables) as (address, lines):
+        assert 8888 <= int(re.search(r":(\d+)/lab", address).group(1)) < 9990
+        assert cours.FIRST_LESSON in [item["name"] for item in ask(address, "api/contents")["content"]]
+        assert urllib.request.urlopen(address, timeout=60).status == 200
+        kernel = ask(address, "api/kernels", data=b"{}")
+        asyncio.run(first_word(address, kernel["id"]))
+        assert not (tmp_path / "trace").exists()
 
 
 def test_the_offline_folder_is_outside_the_course(tmp_path, monkeypatch):

@@ -273,7 +273,7 @@ def _status(made: Track, loss: str) -> str:
         return " · ".join([*parts, "la descente diverge"])
     mean = made.plateau(made.steps[-1] // 2)
     rises = "remonte parfois" if (np.diff(made.loss) > 0).any() else "ne remonte jamais"
-    ends = f"la perte {rises} et finit sous {comma(10 ** np.ceil(np.log10(made.loss[-1])))}"
     reached = "atteint la limite" if made.reached() is not None else "n'atteint pas la limite"
-    halves = f"moyenne {comma(mean, 2)} sur la seconde moitié, soit lr·λ = {comma(made.lr * mean, 2)}"
-    return " · ".join([*parts, f"la courbure part de {comma(made.curvature[0], 2)} et {reached}", halves, ends])
+    halves = f"sur la seconde moitié, lr·λ = {comma(round(made.lr * mean, 1))} en moyenne"
+    starts = f"la courbure part de {comma(made.curvature[0], 2)} et {reached}"
+    return " · ".join([*parts, starts, halves, f"la perte {rises}"])

@@ -54,7 +54,7 @@ def noisy_descents(
         lrs : le taux de chacun des T pas.
         batch_size : taille B des lots.
         start : le w de départ.
-        seed : graine du bruit ; sans elle, un tirage neuf.
+        seed : graine du bruit ; sans elle, celui de NumPy, que `np.random.seed` fixe.
 
     Rend : les w de chaque pas, départ compris ; float64 (T + 1, copies).
 
@@ -65,7 +65,7 @@ def noisy_descents(
     """
     lrs, copies = check_lrs(lrs), check_whole("copies", copies, 1)
     size, start = check_whole("batch_size", batch_size, 1), check_real("start", start)
-    rng = np.random.default_rng(None if seed is None else check_whole("seed", seed))
+    rng = np.random.default_rng(np.random.get_bit_generator() if seed is None else check_whole("seed", seed))
     means = rng.standard_normal((len(lrs), copies)) / math.sqrt(size)
     w = np.full((len(lrs) + 1, copies), start)
     for t, lr in enumerate(lrs):
