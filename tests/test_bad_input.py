@@ -72,6 +72,12 @@ def _failing(step):
 
 
 CASES = [
+    # plus que la mémoire
+    (lambda: gendata(10**12), ValueError, "n", "2000000000000"),
+    (lambda: gendata(nins=10**7), ValueError, "n", "5000000000"),
+    (lambda: _train(epochs=10**12), ValueError, "epochs", "1000000000000"),
+    (lambda: _train(epochs=10**7, batch_size=1), ValueError, "epochs", "200000000"),
+    (lambda: _sweep(epochs=10**12), ValueError, "epochs", "1000000000000"),
     # taux non fini ou non positif
     (lambda: _train(lr=0), ValueError, "lr", "0"),
     (lambda: _train(lr=-0.1), ValueError, "lr", "-0.1"),

@@ -147,6 +147,23 @@ def test_an_edited_copy_survives_and_a_deleted_one_comes_back(tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["travail", "travail/corriges"])
+def test_a_file_where_the_copies_go_is_said_and_kept(tmp_path, name):
+    work, file = tmp_path / "travail", tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("à moi")
+    with pytest.raises(cours.Missing, match="doit être un dossier"):
+        cours.lay_lessons(work=work)
+    assert file.read_text() == "à moi"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="un lien symbolique demande un droit sous Windows")
+def test_a_link_that_leads_nowhere_stays(tmp_path):
+    (tmp_path / cours.FIRST_LESSON).symlink_to(tmp_path / "ailleurs.ipynb")
+    cours.lay_lessons(work=tmp_path)
+    assert (tmp_path / cours.FIRST_LESSON).is_symlink()
+
+
 def test_the_settings_are_french_without_news_or_updates(tmp_path):
     cours.write_settings(tmp_path)
     settings = json.loads((tmp_path / "share/jupyter/lab/settings/overrides.json").read_text("utf-8"))

@@ -197,3 +197,11 @@ def test_plot_curves_draws_one_curve_a_rate_with_its_colour(ax, metric):
 def test_plot_curves_of_several_networks_draws_medians(ax):
     plot_curves(swept(np.array([FINALS, FINALS * 2, FINALS * 5])), ax)
     assert [line.get_ydata()[-1] for line in ax.lines] == pytest.approx([1.4, 0.1, 0.08, 6, 10])
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_accuracy_on_axes_that_showed_the_loss_takes_its_own_scale():
+    history = History.of([(0.7, 0.5), (0.2, 0.9)])
+    ax = plot_history(history, plt.figure().gca())
+    plot_history(history, ax, metric="accuracy")
+    assert (ax.get_yscale(), ax.get_ylim()) == ("linear", (0, 1.02))

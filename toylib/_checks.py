@@ -39,6 +39,15 @@ def check_whole(name: str, value: object, least: int = 0) -> int:
     return int(value)
 
 
+def check_fits(name: str, count: int) -> None:
+    """Lève `ValueError` si `name` demande plus de cent millions de nombres : la mémoire n'y suffirait pas.
+
+    >>> check_fits("epochs", 1000)
+    """
+    if count > 10**8:
+        raise ValueError(f"{name} doit demander cent millions de nombres au plus ; reçu de quoi en demander {count}.")
+
+
 def check_real(name: str, value: object) -> float:
     """Rend `value` s'il est un nombre réel fini.
 

@@ -126,7 +126,7 @@ def format_axes(ax: Axes, metric: str) -> None:
         low, high = LOSS_RANGE
         ax.set(yscale="log", ylim=(low / 1.1, high * 1.1))
     else:
-        ax.set_ylim(0, 1.02)
+        ax.set(yscale="linear", ylim=(0, 1.02))
     put_ticks(ax.xaxis)
     put_ticks(ax.yaxis, name=percent if metric == "accuracy" else _number)
 

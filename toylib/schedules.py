@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from toylib._checks import check_choice, check_real, shown
+from toylib._checks import check_choice, check_fits, check_real, shown
 
 Schedule = Callable[[int], float]  # du numéro du pas, à partir de 0, au facteur
 
@@ -72,11 +72,13 @@ SCHEDULES = {"constant": constant, "warmup": warmup, "decay": decay, "cosine": c
 def factors(schedule: str | Schedule, steps: int) -> list[float]:
     """Le facteur de chacun des `steps` pas, d'après le nom d'une planification ou une fonction du pas.
 
-    Lève : `ValueError` pour un nom inconnu, ou un facteur négatif ou non fini ; `TypeError` s'il n'est pas un nombre.
+    Lève : `ValueError` pour un nom inconnu, trop de pas, ou un facteur négatif ou non fini ; `TypeError` s'il
+    n'est pas un nombre.
 
     >>> factors("constant", 3), factors(lambda step: 0.5**step, 3)
     ([1.0, 1.0, 1.0], [1.0, 0.5, 0.25])
     """
+    check_fits("epochs", steps)
     if isinstance(schedule, str) and schedule == "constant":
         return [1.0] * steps
     if not callable(schedule):
