@@ -261,9 +261,13 @@ def test_the_interruption_of_the_kernel_still_interrupts():
         started.wait()
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # une tâche de fond l'ignore
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        verifier("03.1", loop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            verifier("03.1", loop)
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_until(lambda: at_work[0] not in sys._current_frames())
 
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -312,7 +313,8 @@ def test_the_lesson_opens_whatever_the_user_set_for_his_own_jupyter(tmp_path):
         assert cours.FIRST_LESSON in [item["name"] for item in ask(address, "api/contents")["content"]]
         assert urllib.request.urlopen(address, timeout=60).status == 200
         kernel = ask(address, "api/kernels", data=b"{}")
-        asyncio.run(first_word(address, kernel["id"]))
+        with ThreadPoolExecutor(1) as apart:  # la boucle de Playwright, qu'un autre test a pu lancer, tient ce fil
+            apart.submit(asyncio.run, first_word(address, kernel["id"])).result()
         assert not (tmp_path / "trace").exists()
 
 

@@ -124,7 +124,7 @@ TERMINALS = [
     ("{python} -W error -O cours.py -h <&-", {"NO_COLOR": "1"}, "Prépare et ouvre le cours"),
     ("{python} cours.py -h >&-", {}, ""),
     ("{python} cours.py >&- 2>&-", {}, ""),
-    ("{python} cours.py 2>&1", {"PYTHONIOENCODING": "ascii"}, '"'),
+    ("{python} cours.py 2>&1", {"PYTHONIOENCODING": "ascii"}, "contient ':' : renommez"),
     ("{python} cours.py -h | head -0", {}, ""),
     ("{python} -W error cours.py 2>&1 | head -1", {}, ""),
 ]

@@ -412,7 +412,7 @@ def test_the_link_itself_in_a_students_server(lesson):
     command = [sys.executable, "-m", "jupyter_server", "--ServerApp.port=0", "--allow-root"]
     process = subprocess.Popen([*command, f"--ServerApp.root_dir={lesson.student.parent}"], env=environment)
     try:
-        url = cours._wait_for_server(process, runtime, before=set())["url"]
+        url = cours._wait_for_server(process, runtime, "essai")["url"]
         asked = {"repo": f"file://{lesson.upstream}", "branch": "main", "targetpath": lesson.student.name}
         address = f"{url}git-pull/api?{urllib.parse.urlencode({**asked, 'token': 'essai'})}"
         with urllib.request.urlopen(address, timeout=120) as answer:

@@ -40,7 +40,7 @@ def check_whole(name: str, value: object, least: int = 0) -> int:
 
 
 def check_fits(name: str, count: int) -> None:
-    """Lève `ValueError` si `name` demande plus de cent millions de nombres : la mémoire n'y suffirait pas.
+    """Lève `ValueError` si `name` demande plus de cent millions de nombres : la mémoire n'y suffirait pas.
 
     >>> check_fits("epochs", 1000)
     """

@@ -89,12 +89,12 @@ def _apart(read: Callable[[], np.ndarray], late: str) -> np.ndarray:
     """
     outcome, done = [], Event()
     thread = Thread(target=copy_context().run, args=(_try, read, late, outcome, done), daemon=True)
-    thread.start()
     try:
+        thread.start()
         _wait(done, thread.ident)
         result = outcome[0] if outcome else Unreadable(late + LATE)
-    finally:  # aussi quand c'est l'étudiant qui interrompt le noyau
-        if not done.is_set():
+    finally:  # aussi quand c'est l'étudiant qui interrompt le noyau, fût-ce pendant que le fil démarre
+        if not done.wait(0.1 if thread.ident is None else 0) and thread.ident:
             pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread.ident), py_object(SystemExit))
             done.wait(0.1)
     if isinstance(result, Unreadable):
