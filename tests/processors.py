@@ -50,11 +50,10 @@ def moved(self, *args, _init=Net.__init__, **kwargs):
 Net.__init__ = moved
 """
 
-# Les leçons demandent un seul fil ; ici, elles en ont deux, quoi qu'elles demandent.
+# Les leçons demandent un seul fil ; ici, chaque cellule en retrouve deux.
 _TWO_THREADS = """
 import torch
-torch.set_num_threads(2)
-torch.set_num_threads = lambda count: None
+get_ipython().events.register("pre_run_cell", lambda *_: torch.set_num_threads(2))
 """
 
 STARTUPS = {"dernier-bit": _LAST_BIT, "deux-fils": _TWO_THREADS}
