@@ -1,6 +1,7 @@
 """La vraie commande, sur un cours de rien : coupée à tout moment, dans d'odieux dossiers, réglages et terminaux."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -136,7 +137,7 @@ def test_any_terminal(tmp_path, command, environment, said):
     """Le mode d'emploi, ou le refus du dossier, là où il n'y a ni accents, ni sortie, ni lecteur."""
     folder = make_course(tmp_path / "TP 3:4", wheels=False)
     done = subprocess.run(
-        command.format(python=sys.executable),
+        command.format(python=shlex.quote(sys.executable)),
         shell=True,
         cwd=folder,
         env={**os.environ, **environment},
@@ -145,3 +146,4 @@ def test_any_terminal(tmp_path, command, environment, said):
     written = done.stdout + done.stderr
     assert said in written.decode("utf-8" if b"\xc3" in written else "latin-1")
     assert b"Error" not in written, written
+    assert b"not found" not in written, written
