@@ -5,18 +5,30 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 import torch
-from browser import CHROMIUM_FLAGS, find_chromium, open_notebook
+from browser import CHROMIUM_FLAGS, find_chromium, open_notebook, run_all
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
 torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêner
 os.environ["TQDM_DISABLE"] = "1"  # ni dans une sortie comparée, ni dans les carnets que nbval rejoue
+
+
+def pytest_collection_modifyitems(items):
+    """Marque chaque essai ; les fichiers lents d'abord, les carnets à la fin, où chacun comble une attente."""
+    for item in items:
+        if item.path.suffix == ".ipynb" or {"chromium", "lab"} & set(item.fixturenames):
+            item.add_marker("lent")
+        if not {"lent", "long"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker("rapide")
+    slow = Counter(item.path for item in items if item.get_closest_marker("rapide") is None)
+    items.sort(key=lambda item: (item.path.suffix == ".ipynb", -slow[item.path]))
 
 
 def unavailable(advice: str) -> NoReturn:
@@ -75,25 +87,12 @@ def lab(tmp_path_factory):
 
 
 @contextmanager
-def lessons(lab, chromium):
-    """De quoi ouvrir des leçons dans JupyterLab, chacune dans sa page ; leurs noyaux s'arrêtent à la fin."""
-    pages = []
-
-    def open_page(name: str):
-        page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
-        page.set_default_timeout(90_000)
-        pages.append(page)
-        open_notebook(page, f"{lab}lab/tree/{name}")
-        return page
-
-    yield open_page
-    for page in pages:
-        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        page.close()
-
-
-@pytest.fixture
-def open_lesson(lab, chromium):
-    """Ouvre une leçon dans JupyterLab, et rend sa page ; la ferme à la fin."""
-    with lessons(lab, chromium) as open_page:
-        yield open_page
+def executed_lesson(lab, chromium, name):
+    """La page d'une leçon ouverte dans JupyterLab et exécutée de haut en bas ; son noyau s'arrête à la fin."""
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
+    page.set_default_timeout(90_000)
+    open_notebook(page, f"{lab}lab/tree/{name}")
+    run_all(page)
+    yield page
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.close()

@@ -1,36 +1,57 @@
-"""Les leçons dans un vrai JupyterLab, au clavier, dans un vrai navigateur."""
+"""Les leçons dans un vrai JupyterLab : conduites au clavier, écoutées, agrandies, leur noyau tué."""
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import french
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import CODE_CELLS, LIVE, ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
+from conftest import executed_lesson
 
 from toylib.explorer import LR_GRID
 from toylib.plotting import comma
 
 LESSON = "07_taux_d_apprentissage.ipynb"
 LESSONS = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+# Une leçon par sorte de démonstration : le premier curseur, `interact`, `Demo` et la carte ; puis l'explorateur, dont
+# la leçon sert ensuite à tout le fichier.
+KINDS = ["00", "04", "13", "15", "07"]
 DEMONSTRATIONS = ".widget-interact, .toylib-explorer"
-# Toutes les leçons.
+GRAVE = ("serious", "critical")
+OURS = {"include": [[".toylib-explorer"], [".toylib-quiz"], [".widget-interact"]]}
 
 
-@pytest.fixture(params=LESSONS)
-def lesson(request, hunspell, open_lesson):
-    """Une leçon, exécutée de haut en bas."""
-    page = open_lesson(request.param)
-    run_all(page)
-    return page
+@pytest.fixture(scope="module")
+def executed(lab, chromium):
+    """De quoi avoir la page d'une leçon exécutée : la même, tant que l'on demande la même leçon."""
+    with ExitStack() as stack:
+        pages = {}
+
+        def page_of(name):
+            if name not in pages:
+                pages.clear()
+                stack.close()
+                pages[name] = stack.enter_context(executed_lesson(lab, chromium, name))
+            return pages[name]
+
+        yield page_of
 
 
-def shown(page):
-    """Les images que montrent les démonstrations."""
-    return [image.get_attribute("src") for image in page.locator(DEMONSTRATIONS).locator("img").all()]
+# --- Le tour d'une leçon -----------------------------------------------------------------------
 
 
-def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(lesson):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted((name for name in LESSONS if name[:2] in KINDS), key=lambda name: KINDS.index(name[:2])),
+        *(pytest.param(name, marks=pytest.mark.long) for name in LESSONS if name[:2] not in KINDS),
+    ],
+)
+def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(name, hunspell, executed):
     """Un seul essai par leçon, qui en fait le tour : l'ouvrir est ce qui coûte."""
+    lesson = executed(name)
     outputs = lesson.evaluate(f"{CODE_CELLS}.map(c => [c.model.sharedModel.source, c.model.outputs.toJSON()])")
     faults = [output for _, cell in outputs for output in cell if "ename" in output or output.get("name") == "stderr"]
     assert faults == []
@@ -43,6 +64,12 @@ def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(lesson):
     assert french.unknown_words(read) == set()
     check_slider(lesson)
     check_quiz(lesson)
+    assert serious(lesson) == {}
+
+
+def shown(page):
+    """Les images que montrent les démonstrations."""
+    return [image.get_attribute("src") for image in page.locator(DEMONSTRATIONS).locator("img").all()]
 
 
 def check_slider(page):
@@ -53,13 +80,15 @@ def check_slider(page):
     handle.focus()
     at, last = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
     page.keyboard.press("ArrowRight" if at < last else "ArrowLeft")
-    for _ in range(100):
-        page.wait_for_timeout(100)
-        if len(shown(page)) == len(before) and shown(page) != before:
-            break
-    after = shown(page)
-    assert len(after) == len(before)
-    assert after != before
+    images = f"[...document.querySelectorAll('{DEMONSTRATIONS}')].flatMap(one => [...one.querySelectorAll('img')])"
+    page.wait_for_function(
+        f"""before => {{
+            const now = {images}.map(image => image.getAttribute('src'));
+            return now.length === before.length && now.join() !== before.join();
+        }}""",
+        arg=before,
+        timeout=30_000,
+    )
     assert page.locator(DEMONSTRATIONS).locator("[data-mime-type$='stderr']").count() == 0
 
 
@@ -74,46 +103,67 @@ def check_quiz(page):
     quiz.get_by_role("status").first.wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    page.wait_for_timeout(300)
+    quiz.locator("input[type=radio]:checked").nth(0).wait_for()
     assert radios.nth(1).is_checked()
     assert quiz.locator("label, .widget-html-content").evaluate_all(
         "all => all.every(one => one.scrollWidth <= one.clientWidth + 1)"
     )
 
 
-# L'explorateur de la leçon 07.
+def serious(page, context=OURS):
+    """Les fautes d'accessibilité qu'axe-core juge graves ou critiques, et où."""
+    found = Axe().run(page, context=context).response["violations"]
+    return {one["id"]: [node["html"] for node in one["nodes"]] for one in found if one["impact"] in GRAVE}
+
+
+# --- L'explorateur de la leçon 07 --------------------------------------------------------------
 
 
 @pytest.fixture
-def explorer(open_lesson):
-    """L'explorateur de la leçon, une fois tout le carnet exécuté."""
-    page = open_lesson(LESSON)
-    run_all(page)
+def page(executed):
+    """La leçon exécutée, rendue comme elle était : son premier curseur à 0,1."""
+    lesson = executed(LESSON)
+    move_to(first_explorer(lesson), 0.1)
+    yield lesson
+    lesson.emulate_media(forced_colors="none")
+    lesson.set_viewport_size({"width": 1400, "height": 1000})
+
+
+@pytest.fixture
+def explorer(page):
     return first_explorer(page)
 
 
+def move_to(explorer, lr):
+    """Amène le curseur au taux `lr`, au clavier."""
+    slider = explorer.get_by_role("slider", name="Taux d'apprentissage")
+    rates = [comma(rate) for rate in LR_GRID]
+    steps = rates.index(comma(lr)) - rates.index(slider.get_attribute("aria-valuetext"))
+    for _ in range(abs(steps)):
+        slider.press("ArrowRight" if steps > 0 else "ArrowLeft")
+    wait_for(explorer, lr)
+
+
 def test_an_arrow_key_retrains_and_redraws(explorer):
-    start = 0.1  # où la dernière cellule de la leçon a laissé le curseur
-    wait_for(explorer, start)
+    start = 0.1
     before, height = picture(explorer), explorer.bounding_box()["height"]
     assert status(explorer) == expected(start)
     explorer.locator(".noUi-handle").focus()
-    position = LR_GRID.index(start)
+    following = LR_GRID[LR_GRID.index(start) + 1]
     explorer.page.keyboard.press("ArrowRight")
-    wait_for(explorer, LR_GRID[position + 1])
-    assert status(explorer) == expected(LR_GRID[position + 1])
+    wait_for(explorer, following)
+    assert status(explorer) == expected(following)
     assert picture(explorer) != before
     assert explorer.bounding_box()["height"] == height
 
 
 def test_ten_presses_at_once_end_on_the_last_value(explorer):
-    wait_for(explorer, 0.1)
     explorer.locator(".noUi-handle").focus()
     for _ in range(10):
         explorer.page.keyboard.press("ArrowLeft")
     last = LR_GRID[LR_GRID.index(0.1) - 10]
     wait_for(explorer, last)
-    explorer.page.wait_for_timeout(1000)
+    ask_kernel(explorer.page, "explorer.wait(rest=True)")  # rien d'autre ne viendra
     assert status(explorer) == expected(last)
     assert explorer.locator(".widget-readout").inner_text() == comma(last)
 
@@ -126,15 +176,15 @@ def test_the_lesson_is_french_and_shows_no_error(explorer):
     assert page.locator(".jp-toast, .Toastify__toast").count() == 0
 
 
-def test_running_the_cell_twenty_times_keeps_one_worker(explorer):
-    """La cellule exécutée vingt fois de plus n'a qu'un fil, et son curseur obéit."""
+def test_running_the_cell_again_and_again_keeps_one_worker(explorer):
+    """La cellule exécutée cinq fois de plus n'a qu'un fil, et son curseur obéit."""
     page = explorer.page
     page.evaluate(
         """async () => {
             const panel = window.jupyterapp.shell.currentWidget;
             const cells = panel.content.widgets;
             const index = cells.findIndex(cell => cell.model.sharedModel.source.startsWith('explorer = LrExplorer'));
-            for (let k = 0; k < 20; k++) {
+            for (let k = 0; k < 5; k++) {
                 panel.content.activeCellIndex = index;
                 await window.jupyterapp.commands.execute('notebook:run-cell');
             }
@@ -146,3 +196,133 @@ def test_running_the_cell_twenty_times_keeps_one_worker(explorer):
     again.locator(".noUi-handle").focus()
     page.keyboard.press("ArrowRight")
     wait_for(again, LR_GRID[LR_GRID.index(0.01) + 1])
+
+
+# --- Vu du dernier rang, au clavier, en couleurs forcées, agrandi, ou écouté ---------------------
+
+
+def test_axe_would_see_an_image_without_a_text(page):
+    image = page.locator(".toylib-explorer img").first
+    text = image.get_attribute("alt")
+    image.evaluate("image => image.removeAttribute('alt')")
+    assert list(serious(page, {"include": [[".toylib-explorer img"]]})) == ["image-alt"]
+    image.evaluate("(image, text) => image.setAttribute('alt', text)", text)
+
+
+def test_a_screen_reader_hears_the_name_the_value_and_the_new_status(page):
+    explorer = first_explorer(page)
+    slider = explorer.get_by_role("slider", name="Taux d'apprentissage")
+    assert slider.get_attribute("aria-valuetext") == "0,1"
+    live = explorer.get_by_role("status")
+    live.evaluate("element => { element.kept = true; }")  # une région qui demeure est annoncée, pas une nouvelle
+    slider.press("ArrowRight")
+    wait_for(explorer, 0.126)
+    assert slider.get_attribute("aria-valuetext") == "0,126"
+    assert live.evaluate("element => element.kept") is True
+    assert live.inner_text().startswith("lr 0,126")
+    assert explorer.get_by_role("img").get_attribute("alt").startswith("Figure")
+
+
+def reached_by_tab(page, explorer):
+    """Le nom de ce que Tab atteint dans l'explorateur, dans l'ordre."""
+    explorer.get_by_role("slider").first.focus()
+    names = []
+    for _ in range(40):
+        inside, name = page.evaluate(
+            """() => { const at = document.activeElement;
+                return [!!at.closest('.toylib-explorer'), at.getAttribute('aria-label') || at.innerText]; }"""
+        )
+        if not inside:
+            break
+        names.append(name.strip())
+        page.keyboard.press("Tab")
+    return names
+
+
+def test_every_control_is_reached_by_tab_and_the_keyboard_leaves(page):
+    explorer = page.locator(".toylib-explorer").first
+    names = reached_by_tab(page, explorer)
+    assert names[0] == "Taux d'apprentissage"
+    shown = explorer.locator("button:visible").all_inner_texts()
+    assert {text.strip() for text in shown} <= set(names)
+    assert len(names) < 40
+
+
+def test_the_chosen_button_is_seen_in_forced_colours(page):
+    """Là où le système impose ses couleurs, un fond ne dit plus rien : il faut un bord."""
+    page.emulate_media(forced_colors="active")
+    explorer = page.locator(".toylib-explorer").first
+    border = "button => getComputedStyle(button).outlineStyle + getComputedStyle(button).borderStyle"
+    chosen = explorer.locator(".widget-toggle-button.mod-active").first.evaluate(border)
+    other = explorer.locator(".widget-toggle-button:not(.mod-active)").first.evaluate(border)
+    assert chosen != other
+
+
+# Ce qui, dans la sortie d'une démonstration, dépasse à droite de ce que l'on en voit.
+BEYOND = """root => {
+    const edge = root.closest('.jp-OutputArea-output').getBoundingClientRect().right + 1;
+    const parts = [...root.querySelectorAll('button, img, label, .widget-readout, .noUi-handle, .toylib-status')];
+    return parts.filter(one => one.getBoundingClientRect().right > edge).map(one => one.outerHTML);
+}"""
+# Le carnet a pris la largeur de la fenêtre, et deux images ont passé.
+LAID_OUT = """async () => {
+    const right = document.querySelector('.jp-Notebook').getBoundingClientRect().right;
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+    return innerWidth - 40 < right && right <= innerWidth;
+}"""
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_nothing_is_cut_at_200_percent(page, zoom):
+    page.set_viewport_size({"width": 1400 // zoom, "height": 1000 // zoom})
+    page.wait_for_function(LAID_OUT)
+    for explorer in page.locator(".toylib-explorer").all():
+        explorer.scroll_into_view_if_needed()
+        assert explorer.evaluate(BEYOND) == []
+
+
+# --- Le noyau tué : en dernier, car plus rien ne le suit ----------------------------------------
+
+TYPED = "De plus en plus vite."
+# Entre au clavier dans la première prédiction.
+EDIT = """async () => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    const cells = notebook.widgets;
+    notebook.activeCellIndex = cells.findIndex(cell => cell.model.sharedModel.source.includes('Votre prédiction'));
+    await notebook.scrollToItem(notebook.activeCellIndex);
+    await window.jupyterapp.commands.execute('notebook:enter-edit-mode');
+}"""
+# Tue le noyau comme le ferait un serveur à court de mémoire, et note que JupyterLab le relance.
+KILL = """() => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    kernel.statusChanged.connect((_, status) => { window.revived = window.revived || status === 'autorestarting'; });
+    kernel.requestExecute({code: 'import os, signal; os.kill(os.getpid(), signal.SIGKILL)'});
+}"""
+
+
+def typed(page):
+    """Le carnet tel que la page le tient, enregistré ou non."""
+    return page.evaluate("JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON())")
+
+
+def test_a_killed_kernel_loses_no_work_and_the_slider_comes_back(page):
+    page.evaluate(EDIT)
+    page.keyboard.press("Control+End")
+    page.keyboard.type(TYPED)
+    page.keyboard.press("Shift+Enter")
+    assert TYPED in typed(page)
+    page.evaluate(KILL)
+    page.wait_for_function(
+        "window.revived && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+    )
+    page.keyboard.press("Escape")  # le message qui dit que le noyau est reparti
+    assert TYPED in typed(page)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    run_all(page)
+    explorer = first_explorer(page)
+    wait_for(explorer, 0.1)
+    explorer.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    wait_for(explorer, 0.126)
+    path = Path(ask_kernel(page, "import os; print(os.getcwd())")) / LESSON
+    assert TYPED in path.read_text("utf-8")

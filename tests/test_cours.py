@@ -358,6 +358,7 @@ def offline(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_the_offline_folder_installs_and_opens_with_the_network_cut(offline):
     """La vraie commande, sur une machine sans réseau, jusqu'à l'adresse de JupyterLab ; puis une expérience."""
     no_cache = {key: value for key, value in os.environ.items() if "DISPLAY" not in key and key != "PYTHONPATH"}
@@ -378,6 +379,7 @@ def test_the_offline_folder_installs_and_opens_with_the_network_cut(offline):
     assert "0,001" in done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_preparing_again_never_touches_the_work_of_the_copy(offline):
     mine = offline / "travail" / "07_taux_d_apprentissage.ipynb"
     mine.parent.mkdir(exist_ok=True)

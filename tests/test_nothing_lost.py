@@ -1,4 +1,4 @@
-"""Le travail d'un élève survit à une mise à jour, à un disque plein et à un noyau tué."""
+"""Le travail d'un élève survit à une mise à jour et à un disque plein ; à un noyau tué : test_browser.py."""
 
 import json
 import shutil
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import ask_kernel, first_explorer, run_all, wait_for
 from repository import commit, git
 
 import cours
@@ -112,51 +111,3 @@ def test_a_full_disk_never_damages_what_is_saved(tmp_path):
     assert "Le disque est plein" in said[4]
     assert said[5:7] == [False, "mes réponses"]  # ni leçon à moitié posée, ni travail perdu
     assert said[7:] == ["enregistré", 200_000, 200_000]
-
-
-TYPED = "De plus en plus vite."
-# Entre au clavier dans la première prédiction.
-EDIT = """async () => {
-    const notebook = window.jupyterapp.shell.currentWidget.content;
-    const cells = notebook.widgets;
-    notebook.activeCellIndex = cells.findIndex(cell => cell.model.sharedModel.source.includes('Votre prédiction'));
-    await notebook.scrollToItem(notebook.activeCellIndex);
-    await window.jupyterapp.commands.execute('notebook:enter-edit-mode');
-}"""
-# Tue le noyau comme le ferait un serveur à court de mémoire, et note que JupyterLab le relance.
-KILL = """() => {
-    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-    kernel.statusChanged.connect((_, status) => { window.revived = window.revived || status === 'autorestarting'; });
-    kernel.requestExecute({code: 'import os, signal; os.kill(os.getpid(), signal.SIGKILL)'});
-}"""
-
-
-def typed(page):
-    """Le carnet tel que la page le tient, enregistré ou non."""
-    return page.evaluate("JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON())")
-
-
-def test_a_killed_kernel_loses_no_work_and_the_slider_comes_back(open_lesson):
-    page = open_lesson(LESSON)
-    run_all(page)
-    wait_for(first_explorer(page), 0.1)
-    page.evaluate(EDIT)
-    page.keyboard.press("Control+End")
-    page.keyboard.type(TYPED)
-    page.keyboard.press("Shift+Enter")
-    assert TYPED in typed(page)
-    page.evaluate(KILL)
-    page.wait_for_function(
-        "window.revived && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
-    )
-    page.keyboard.press("Escape")  # le message qui dit que le noyau est reparti
-    assert TYPED in typed(page)
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    run_all(page)
-    explorer = first_explorer(page)
-    wait_for(explorer, 0.1)
-    explorer.locator(".noUi-handle").focus()
-    page.keyboard.press("ArrowRight")
-    wait_for(explorer, 0.126)
-    path = Path(ask_kernel(page, "import os; print(os.getcwd())")) / LESSON
-    assert TYPED in path.read_text("utf-8")

@@ -6,9 +6,12 @@ import platform
 import subprocess
 import sys
 
+import processors
 import pytest
 import torch
 from processors import PROCESSORS, environment
+
+pytestmark = pytest.mark.long
 
 PROBE = """
 import hashlib, json
@@ -53,3 +56,10 @@ def test_one_bit_of_the_weights_changes_a_chaotic_curve_and_nothing_else(found):
 
 def test_two_threads_are_two(found):
     assert found["deux-fils"]["fils"] == 2
+
+
+@pytest.mark.parametrize("machine", PROCESSORS)
+def test_the_notebooks_print_the_same_on_another_machine(machine):
+    command = [sys.executable, processors.__file__, machine]
+    done = subprocess.run(command, env={**os.environ, "PYTEST_ADDOPTS": "-n 0"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-10_000:]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from toylib._checks import check_list, check_weights, check_whole, shown
+from toylib._checks import check_fits, check_list, check_weights, check_whole, shown
 
 
 class Net(nn.Module):
@@ -46,6 +46,7 @@ class Net(nn.Module):
         self.tanh = _check_tanh(tanh, len(hidden))
         generator = random_generator(seed)
         widths = (self.nins, *hidden)
+        check_fits("hidden", sum((a + 1) * b for a, b in zip(widths, (*hidden, self.nout))))
         self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in zip(widths, hidden))
         self.output = _linear(widths[-1], self.nout, generator)
 
