@@ -46,7 +46,6 @@ class Net(nn.Module):
         self.tanh = _check_tanh(tanh, len(hidden))
         generator = random_generator(seed)
         widths = (self.nins, *hidden)
-        check_fits("hidden", sum((a + 1) * b for a, b in zip(widths, (*hidden, self.nout))))
         self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in zip(widths, hidden))
         self.output = _linear(widths[-1], self.nout, generator)
 
@@ -74,6 +73,7 @@ def random_generator(seed: int | None) -> torch.Generator:
 
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
+    check_fits("hidden", nins * nout)
     layer = nn.Linear(nins, nout, device="meta")  # sans poids : le tirage par défaut avancerait le générateur global
     bound = nins**-0.5
     try:
