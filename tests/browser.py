@@ -10,6 +10,9 @@ from toylib.plotting import comma, percent
 
 CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
 
+# Le carnet ouvert a un noyau, qui attend.
+READY = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+
 # Ce qui, dans une cellule, fait une démonstration vivante.
 LIVE = re.compile(r"@interact|LrExplorer\(|_explorer\(")
 
@@ -35,7 +38,7 @@ def open_notebook(page, address):
     """Ouvre le carnet d'adresse `address` dans JupyterLab, sans les onglets d'avant, et attend son noyau."""
     page.goto(f"{address}?token=essai&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page.wait_for_function(READY)
 
 
 def run_all(page):

@@ -6,13 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 import torch
-from browser import CHROMIUM_FLAGS, find_chromium, open_notebook, run_all
+from browser import CHROMIUM_FLAGS, find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
@@ -20,10 +19,14 @@ torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêne
 os.environ["TQDM_DISABLE"] = "1"  # ni dans une sortie comparée, ni dans les carnets que nbval rejoue
 
 
+# Ce qu'un essai lent demande : un navigateur, un JupyterLab, un noyau, le site.
+HEAVY = {"chromium", "lab", "kernel", "site"}
+
+
 def pytest_collection_modifyitems(items):
     """Marque chaque essai ; les fichiers lents d'abord, les carnets à la fin, où chacun comble une attente."""
     for item in items:
-        if item.path.suffix == ".ipynb" or {"chromium", "lab"} & set(item.fixturenames):
+        if item.path.suffix == ".ipynb" or HEAVY & set(item.fixturenames):
             item.add_marker("lent")
         if not {"lent", "long"} & {mark.name for mark in item.iter_markers()}:
             item.add_marker("rapide")
@@ -84,15 +87,3 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     cours.lay_lessons(work=folder / "travail")
     yield from run_lab(folder, {})
-
-
-@contextmanager
-def executed_lesson(lab, chromium, name):
-    """La page d'une leçon ouverte dans JupyterLab et exécutée de haut en bas ; son noyau s'arrête à la fin."""
-    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
-    page.set_default_timeout(90_000)
-    open_notebook(page, f"{lab}lab/tree/{name}")
-    run_all(page)
-    yield page
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    page.close()

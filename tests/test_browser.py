@@ -1,14 +1,24 @@
 """Les leçons dans un vrai JupyterLab : conduites au clavier, écoutées, agrandies, leur noyau tué."""
 
 import re
-from contextlib import ExitStack
 from pathlib import Path
 
 import french
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import CODE_CELLS, LIVE, ask_kernel, expected, first_explorer, picture, run_all, status, wait_for
-from conftest import executed_lesson
+from browser import (
+    CODE_CELLS,
+    LIVE,
+    READY,
+    ask_kernel,
+    expected,
+    first_explorer,
+    open_notebook,
+    picture,
+    run_all,
+    status,
+    wait_for,
+)
 
 from toylib.explorer import LR_GRID
 from toylib.plotting import comma
@@ -23,20 +33,36 @@ GRAVE = ("serious", "critical")
 OURS = {"include": [[".toylib-explorer"], [".toylib-quiz"], [".widget-interact"]]}
 
 
+# Ferme la leçon et son noyau, puis ouvre celle de nom `name`.
+CHANGE = """async name => {
+    const old = window.jupyterapp.shell.currentWidget;
+    await old.sessionContext.shutdown();
+    old.dispose();
+    await window.jupyterapp.commands.execute('docmanager:open', {path: name});
+}"""
+
+
 @pytest.fixture(scope="module")
 def executed(lab, chromium):
-    """De quoi avoir la page d'une leçon exécutée : la même, tant que l'on demande la même leçon."""
-    with ExitStack() as stack:
-        pages = {}
+    """De quoi avoir la page d'une leçon exécutée ; la même leçon, redemandée, est laissée comme elle est."""
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
+    page.set_default_timeout(90_000)
+    done = []
 
-        def page_of(name):
-            if name not in pages:
-                pages.clear()
-                stack.close()
-                pages[name] = stack.enter_context(executed_lesson(lab, chromium, name))
-            return pages[name]
+    def page_of(name):
+        if done[-1:] != [name]:
+            if done:
+                page.evaluate(CHANGE, name)
+                page.wait_for_function(READY)
+            else:
+                open_notebook(page, f"{lab}lab/tree/{name}")
+            run_all(page)
+            done.append(name)
+        return page
 
-        yield page_of
+    yield page_of
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.close()
 
 
 # --- Le tour d'une leçon -----------------------------------------------------------------------

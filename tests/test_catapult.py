@@ -148,6 +148,7 @@ def test_without_tanh_a_wide_network_holds_a_little_further(tanh, products, seed
     assert held(net, products, 60).tolist() == [True, False]
 
 
+@pytest.mark.lent
 def test_the_small_network_has_no_edge_but_a_lace():
     """Cinq graines, crans de 0,02 : presque tout tient sous 1,6, presque rien dès 3,6 ; entre les deux, sans ordre."""
     products = np.arange(1, 4, 0.02)

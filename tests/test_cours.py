@@ -254,6 +254,7 @@ def ask(address, path, **options):
     return json.load(urllib.request.urlopen(urllib.request.Request(url, **options), timeout=60))
 
 
+@pytest.mark.lent
 @pytest.mark.skipif(os.name == "nt", reason="le signal SIGINT s'envoie autrement sous Windows")
 def test_the_lab_opens_with_its_token_on_another_port_when_8888_is_taken(tmp_path):
     """Le port habituel étant pris."""
@@ -291,6 +292,7 @@ c.ServerApp.extra_template_paths, c.ExtensionApp.open_browser = ["/rien"], True
 """
 
 
+@pytest.mark.lent
 @pytest.mark.skipif(os.name == "nt", reason="le signal SIGINT s'envoie autrement sous Windows")
 def test_the_lesson_opens_whatever_the_user_set_for_his_own_jupyter(tmp_path):
     home, startup = tmp_path / "home", tmp_path / "home/.ipython/profile_default/startup"

@@ -68,6 +68,7 @@ def test_the_figure_shows_loss_and_accuracy_of_every_rate():
     plt.close("all")
 
 
+@pytest.mark.lent
 def test_the_command_writes_the_figure(tmp_path):
     out = tmp_path / "é t é.png"
     command = [sys.executable, "-m", "toylib", "--lrs", "0,01", "0.1", "--epochs", "5", "--out", str(out)]

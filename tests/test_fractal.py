@@ -115,6 +115,7 @@ def test_tiles_make_the_same_map_bit_for_bit(tile, whole):
     assert training_map(PROBLEM, START, SIDE, tile=tile).values.tobytes() == whole.tobytes()
 
 
+@pytest.mark.lent
 def test_a_process_pool_makes_the_same_map(processes, whole):
     assert training_map(PROBLEM, START, SIDE, executor=processes, tile=TILE).values.tobytes() == whole.tobytes()
 
@@ -185,6 +186,7 @@ def cluster():
         yield client
 
 
+@pytest.mark.lent
 def test_a_dask_cluster_that_loses_a_worker_makes_the_same_map(cluster, whole):
     workers = cluster.run(os.getpid)
     states = iter_map(PROBLEM, START, SIDE, executor=cluster.get_executor(), tile=20)

@@ -9,6 +9,7 @@ from small_course import make_course, run
 
 import cours
 
+pytestmark = pytest.mark.lent
 CERTIFICATE, PROXY, BLOCKED = "un certificat que Python ne connaît pas", "Le proxy demande", "bloque les paquets"
 SILENT, PORTAL = "Le réseau ne répond pas, ou coupe", "Le réseau répond, mais sans les paquets"
 FAULTS = [

@@ -21,6 +21,7 @@ import cours
 
 pytest.importorskip("nbgitpuller")
 pytestmark = [
+    pytest.mark.lent,
     pytest.mark.skipif(shutil.which("git") is None, reason="pas de git"),
     pytest.mark.skipif(sys.platform == "win32", reason="un hub est une machine Linux"),
 ]
