@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from browser import CHROMIUM_FLAGS, find_chromium
@@ -32,6 +33,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker("rapide")
     slow = Counter(item.path for item in items if item.get_closest_marker("rapide") is None)
     items.sort(key=lambda item: (item.path.suffix == ".ipynb", -slow[item.path]))
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_is_left():
+    """Les figures d'un essai ne passent pas à celui qui le suit, quel qu'il soit."""
+    yield
+    plt.close("all")
 
 
 def unavailable(advice: str) -> NoReturn:
