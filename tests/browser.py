@@ -93,8 +93,30 @@ def wait_for(explorer, lr):
     explorer.locator(".toylib-status", has_text=done).wait_for(timeout=60_000)
 
 
+BYTES = "Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join()"
+
+
 def picture(explorer):
     """Les octets de l'image affichée."""
-    return explorer.locator("img").evaluate(
-        "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join()"
+    return explorer.locator("img").evaluate(f"async image => {BYTES}")
+
+
+def wait_for_other_picture(explorer, before):
+    """Attend que l'image affichée ne soit plus `before`."""
+    image = explorer.locator("img").element_handle()
+    explorer.page.wait_for_function(f"async ([image, before]) => {BYTES} !== before", arg=[image, before])
+
+
+def wait_for_u(explorer):
+    """Attend que la courbe en U soit tracée, en bas à droite de quatre panneaux : au repos, rien d'autre ne change."""
+    explorer.page.wait_for_function(
+        """image => {
+            const [width, height] = [image.naturalWidth / 2, image.naturalHeight / 2];
+            if (!width) return false;
+            const corner = new OffscreenCanvas(width, height).getContext('2d');
+            corner.drawImage(image, -width, -height);
+            const colors = corner.getImageData(0, 0, width, height).data;
+            return colors.filter((_, k) => k % 4 === 2 && colors[k] - colors[k - 2] > 100).length > 300;
+        }""",
+        arg=explorer.locator("img").element_handle(),
     )

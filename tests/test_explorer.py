@@ -21,6 +21,7 @@ from toylib.explorer import LR_GRID, LrExplorer
 from toylib.explorer import live as live_module
 from toylib.explorer import runs as runs_module
 from toylib.explorer import widget as widget_module
+from toylib.explorer import worker as worker_module
 from toylib.explorer.frame import Frame, Scene
 from toylib.explorer.runs import Config, Run, Runs
 from toylib.explorer.static import describe, three_rates
@@ -29,12 +30,28 @@ from toylib.explorer.worker import LatestWorker
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture
-def explorer():
+def renew(explorer):
+    """Un explorateur ramené à son premier état : l'image de son fond prend plus que la plupart des tests."""
+    explorer.restart()
+    explorer.stop()
+    explorer.wait()
+    explorer._run = explorer._ghost = None
+    explorer._runs = Runs(explorer._runs._valid, explorer._runs._weights)
+    explorer._submit()
+    explorer.wait()
+    return explorer
+
+
+@pytest.fixture(scope="module")
+def simple():
     made = LrExplorer(epochs=20, n=100, pin=True)
-    made.wait()
     yield made
     made.close()
+
+
+@pytest.fixture
+def explorer(simple):
+    return renew(simple)
 
 
 def pixels(png):
@@ -131,10 +148,7 @@ def test_closing_ends_the_thread():
     explorer = LrExplorer(epochs=1000, n=100)
     assert len(threads()) == before + 1
     explorer.close()
-    deadline = time.monotonic() + 5
-    while len(threads()) > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(threads()) == before
+    wait_until(lambda: len(threads()) == before)
 
 
 def test_closing_closes_every_control():
@@ -421,8 +435,8 @@ def test_the_observer_neither_trains_nor_draws(explorer, monkeypatch):
 # --- Les commandes qu'une leçon demande --------------------------------------------------------
 
 
-@pytest.fixture
-def full():
+@pytest.fixture(scope="module")
+def every():
     """Toutes les commandes, toutes les vues."""
     made = LrExplorer(
         n=[60, 80],
@@ -440,9 +454,13 @@ def full():
         stop=True,
         challenge=(0.9, 10),
     )
-    made.wait()
     yield made
     made.close()
+
+
+@pytest.fixture
+def full(every):
+    return renew(every)
 
 
 CHANGES = [
@@ -739,7 +757,8 @@ def test_a_storm_of_all_the_controls_ends_on_the_last(full):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "momentum"])
-def test_the_largest_rate_on_every_rule(full, optimizer):
+def test_the_largest_rate_on_every_rule(full, optimizer, monkeypatch):
+    monkeypatch.setattr(worker_module, "PAUSE", 0)
     for rule in ("sum", "xor", "band", "random"):
         full.set(lr=10, optimizer=optimizer, rule=rule, epochs=30, hidden=(8, 8))
         full.wait(rest=True)
@@ -777,14 +796,14 @@ class Shell:
 def test_showing_a_new_one_in_the_same_cell_ends_the_old_one(monkeypatch):
     shell = Shell()
     monkeypatch.setattr(live_module, "get_ipython", lambda: shell)
+    monkeypatch.setattr(LrExplorer, "_still", lambda _: ("", b""))
     before, made = len(threads()), []
     for _ in range(5):
         shell.execution += 1
         made = [LrExplorer(epochs=1, n=20), LrExplorer(epochs=1, n=20)]  # deux dans la même cellule
         for explorer in made:
             explorer._repr_mimebundle_()
-    time.sleep(0.2)
-    assert len(threads()) == before + 2
+    wait_until(lambda: len(threads()) == before + 2)
     for explorer in made:
         explorer.close()
 
@@ -819,13 +838,15 @@ def test_the_three_rates_are_measured_not_assumed():
     ids=lambda settings: ", ".join(map(str, settings.values())) or "défaut",
 )
 def test_the_text_without_a_kernel_does_not_change_with_the_last_bit_of_a_weight(monkeypatch, settings):
-    texts = set()
+    monkeypatch.setattr(widget_module, "small_multiples", lambda rates: b"")
+    explorer, texts = LrExplorer(**settings), set()
+    explorer.wait()
+    explorer.stop()
     for side in range(3):
         with monkeypatch.context() as patch:
             patch.setattr(Net, "__init__", moved(Net.__init__, side))
-            explorer = LrExplorer(**settings)
             texts.add(explorer._repr_mimebundle_()["text/plain"])
-            explorer.close()
+    explorer.close()
     assert len(texts) == 1
 
 

@@ -63,8 +63,7 @@ KINDS = {
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
     (folder / "travail").mkdir()
-    for name, (setup, live, _) in KINDS.items():
-        lay_notebook(folder / "travail" / f"{name}.ipynb", setup, live, DRAW)
+    lay_notebook(folder / "travail" / "figures.ipynb", "pass", "pass", DRAW)
     return folder
 
 
@@ -116,20 +115,29 @@ def press(page, key, selector):
     return page.evaluate(read)
 
 
-@pytest.fixture
-def page(chromium):
+@pytest.fixture(scope="module")
+def page(chromium, server):
+    """La page où le carnet est ouvert une fois pour toutes : chaque test y écrit ses cellules."""
     page = chromium.new_page(viewport={"width": 1400, "height": 1600}, locale="fr-FR")
     page.set_default_timeout(90_000)
+    open_notebook(page, f"{server}lab/tree/figures.ipynb")
     yield page
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.close()
 
 
+def write_cells(page, *cells):
+    """Écrit les premières cellules du carnet."""
+    write = f"cells => cells.forEach((text, k) => {CODE_CELLS}[k].model.sharedModel.setSource(text))"
+    page.evaluate(write, [cell.strip() for cell in cells])
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_cell_keeps_its_figure_whole_while_a_slider_answers(kind, folder, server, page):
-    selector = KINDS[kind][-1]
+def test_a_cell_keeps_its_figure_whole_while_a_slider_answers(kind, folder, page):
+    setup, live, selector = KINDS[kind]
     open_gates(folder, 1, 2)
-    open_notebook(page, f"{server}lab/tree/{kind}.ipynb")
+    write_cells(page, setup, live)
+    if setup == SETUP:  # un noyau neuf, qui n'a pas chargé toylib.lessons
+        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     run_all(page)
     alone = outputs(page)
     assert [output["output_type"] for output in alone if "image/png" in output.get("data", {})] == ["display_data"]

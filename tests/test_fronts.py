@@ -2,7 +2,18 @@
 
 import nbformat
 import pytest
-from browser import ask_kernel, expected, first_explorer, open_notebook, picture, run_all, status, wait_for
+from browser import (
+    ask_kernel,
+    expected,
+    first_explorer,
+    open_notebook,
+    picture,
+    run_all,
+    status,
+    wait_for,
+    wait_for_other_picture,
+    wait_for_u,
+)
 from conftest import run_lab
 
 from toylib.explorer import LR_GRID
@@ -33,14 +44,7 @@ def shipped(tmp_path_factory):
     yield from run_lab(lay_notebook(tmp_path_factory.mktemp("livré")), {})
 
 
-@pytest.fixture(scope="module")
-def disabled(tmp_path_factory):
-    settings = {SUBSHELLS: {"commsOverSubshells": "disabled"}}
-    yield from run_lab(lay_notebook(tmp_path_factory.mktemp("sans")), settings)
-
-
-@pytest.fixture
-def pages(chromium):
+def page_opener(chromium):
     """De quoi ouvrir des pages, fermées à la fin."""
     opened = []
 
@@ -57,26 +61,53 @@ def pages(chromium):
         page.close()
 
 
-def open_lab(pages, server):
-    """Le carnet ouvert dans JupyterLab, et exécuté."""
+pages = pytest.fixture(page_opener)
+kept_pages = pytest.fixture(page_opener, scope="module")
+
+
+@pytest.fixture(scope="module")
+def opened(kept_pages, shipped):
+    """Le carnet ouvert une fois dans JupyterLab : en ouvrir un, et son noyau, prend plus que chaque test."""
+    page = kept_pages()
+    open_notebook(page, f"{shipped}lab/tree/{NAME}")
+    return page
+
+
+@pytest.fixture
+def executed(opened):
+    """Ce carnet, dont la cellule vient de faire un nouvel explorateur."""
+    run_all(opened)
+    return opened
+
+
+@pytest.fixture
+def without_subshells(pages, shipped):
+    """Le carnet exécuté dans un JupyterLab réglé sans sous-noyaux, et dont le noyau n'en a jamais eu."""
     page = pages()
-    open_notebook(page, f"{server}lab/tree/{NAME}")
+    settings = f"{shipped}lab/api/settings/{SUBSHELLS}?token=essai"
+    page.request.put(settings, data={"raw": '{"commsOverSubshells": "disabled"}'})
+    open_notebook(page, f"{shipped}lab/tree/{TWIN}")
+    page.request.put(settings, data={"raw": "{}"})
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    assert page.evaluate(f"{kernel}.commsOverSubshells") == "disabled"
     run_all(page)
     return page
 
 
-def open_notebook7(pages, server):
+@pytest.fixture
+def notebook7(pages, shipped):
     """Le carnet dans Notebook 7 ; Maj + Entrée l'exécute."""
-    page = pages(f"{server}notebooks/{TWIN}?token=essai")
+    page = pages(f"{shipped}notebooks/{TWIN}?token=essai")
     page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
     page.locator(".jp-NotebookKernelStatus, .jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for()
     page.keyboard.press("Shift+Enter")
     return page
 
 
-def open_voila(pages, server):
+@pytest.fixture
+def voila(pages, shipped):
     """Le carnet rendu par Voilà, qui l'exécute et n'en montre que les sorties."""
-    return pages(f"{server}voila/render/{NAME}?token=essai")
+    return pages(f"{shipped}voila/render/{NAME}?token=essai")
 
 
 def with_arrows(page, explorer):
@@ -94,22 +125,23 @@ def with_buttons(page, explorer):
     yield [larger.press("Enter") for _ in range(3)]
     yield explorer.get_by_role("button", name="SGD", exact=True).press("Enter")
     explorer.get_by_role("button", name="Lire").press("Enter")
-    page.wait_for_timeout(2500)
+    epoch = explorer.locator(".noUi-handle").last.element_handle()
+    page.wait_for_function("epoch => epoch.ariaValueNow < 60", arg=epoch)
     yield explorer.get_by_role("button", name="Pause").press("Enter")
 
 
 @pytest.mark.parametrize(
-    ("server", "open_page", "keys"),
+    ("front", "keys"),
     [
-        ("shipped", open_lab, with_arrows),
-        ("disabled", open_lab, with_arrows),
-        ("shipped", open_notebook7, with_buttons),
-        ("shipped", open_voila, with_arrows),
+        ("executed", with_arrows),
+        ("without_subshells", with_arrows),
+        ("notebook7", with_buttons),
+        ("voila", with_arrows),
     ],
     ids=["JupyterLab", "JupyterLab sans sous-noyaux", "Notebook 7", "Voilà"],
 )
-def test_the_same_explorer_everywhere_driven_by_keyboard(request, pages, server, open_page, keys):
-    page = open_page(pages, request.getfixturevalue(server))
+def test_the_same_explorer_everywhere_driven_by_keyboard(request, front, keys):
+    page = request.getfixturevalue(front)
     explorer = first_explorer(page)
     wait_for(explorer, 0.01)
     assert status(explorer) == expected(0.01, 200, 60)
@@ -122,16 +154,12 @@ def test_the_same_explorer_everywhere_driven_by_keyboard(request, pages, server,
     next(moves)
     explorer.get_by_text(f"lr {comma(last)}, SGD").first.wait_for()
     wait_for(explorer, last)
-    page.wait_for_timeout(1500)  # le repos, et la courbe en U
+    wait_for_u(explorer)
     steady, epoch = picture(explorer), explorer.locator(".noUi-handle").last
     assert float(epoch.get_attribute("aria-valuenow")) == 60
     next(moves)
     assert float(epoch.get_attribute("aria-valuenow")) < 60
-    for _ in range(100):
-        if picture(explorer) != steady:
-            break
-        page.wait_for_timeout(100)
-    assert picture(explorer) != steady
+    wait_for_other_picture(explorer, steady)
 
 
 # --- Survivre, dans JupyterLab -----------------------------------------------------------------
@@ -144,24 +172,26 @@ def press_right(page, explorer, start):
     wait_for(explorer, LR_GRID[LR_GRID.index(start) + 1])
 
 
-def test_it_survives_an_interrupted_kernel(pages, shipped):
-    page = open_lab(pages, shipped)
-    explorer = first_explorer(page)
+def test_it_survives_an_interrupted_kernel(executed):
+    page, explorer = executed, first_explorer(executed)
     wait_for(explorer, 0.01)
     ask_kernel(page, "slow = LrExplorer(epochs=1_000_000)")  # un entraînement qui dure
     page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-    page.wait_for_timeout(500)
     press_right(page, explorer, 0.01)
-    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
     assert ask_kernel(page, "slow.close(); print('vivant')") == "vivant"
+    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
 
 
-def test_it_survives_a_reload_and_a_second_tab(pages, shipped):
-    page = open_lab(pages, shipped)
-    explorer = first_explorer(page)
-    press_right(page, explorer, 0.01)
+def save(page):
+    """Enregistre le carnet, et attend qu'il le soit."""
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_timeout(1000)
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+
+
+def test_it_survives_a_reload_and_a_second_tab(executed, pages, shipped):
+    page = executed
+    press_right(page, first_explorer(page), 0.01)
+    save(page)
     page.reload()
     page.wait_for_selector(".toylib-explorer img")
     again = first_explorer(page)
@@ -173,11 +203,10 @@ def test_it_survives_a_reload_and_a_second_tab(pages, shipped):
     wait_for(again, LR_GRID[33])  # le premier onglet suit
 
 
-def test_it_survives_its_notebook_closed_and_opened(pages, shipped):
-    page = open_lab(pages, shipped)
+def test_it_survives_its_notebook_closed_and_opened(executed):
+    page = executed
     press_right(page, first_explorer(page), 0.01)
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_timeout(1000)
+    save(page)
     page.evaluate("window.jupyterapp.shell.currentWidget.close()")
     page.wait_for_selector(".toylib-explorer", state="detached")
     page.evaluate(f"window.jupyterapp.commands.execute('docmanager:open', {{path: '{NAME}'}})")

@@ -12,6 +12,7 @@ import pytest
 from small_course import HEAVY, make_course, run, start
 
 READY = f"prêt 2.0 1.0 {HEAVY}"
+ODIOUS = "cours" if os.name == "nt" else "TP 50 % #1 « l'été » $HOME `x` ?"
 posix = pytest.mark.skipif(os.name == "nt", reason="les signaux et les droits de Linux et de macOS")
 
 
@@ -50,11 +51,39 @@ def test_an_installation_cut_at_any_moment_starts_again(tmp_path):
     assert READY in run(folder)[1]
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Un cours installé dans un odieux dossier, sous d'odieux réglages, et ce que la commande en a dit.
+
+    Un vieux numpy est dans PYTHONPATH, et un pip.conf installe ailleurs.
+    """
+    base = tmp_path_factory.mktemp("hostile")
+    folder, elsewhere = make_course(base / ODIOUS), base / "ailleurs"
+    (elsewhere / "numpy").mkdir(parents=True)
+    (elsewhere / "numpy" / "__init__.py").write_text("__version__ = '0.1'")
+    (elsewhere / "numpy-2.0.dist-info").mkdir()
+    (elsewhere / "numpy-2.0.dist-info" / "METADATA").write_text("Name: numpy\nVersion: 2.0\n")
+    (base / "pip.conf").write_text(f"[global]\ntarget = {elsewhere}\nuser = true\n[install]\nprefix = {elsewhere}\n")
+    settings = {"PYTHONPATH": elsewhere, "PYTHONUSERBASE": elsewhere, "PIP_TARGET": elsewhere, "PIP_USER": "1"}
+    settings |= {"PIP_CONFIG_FILE": base / "pip.conf", "PIP_NO_DEPS": "1", "PIP_REQUIRE_HASHES": "1"}
+    settings |= {"PYTHONWARNINGS": "error", "PYTHONSTARTUP": "/rien", "PIP_DRY_RUN": "1", "VIRTUAL_ENV": elsewhere}
+    before = sorted(elsewhere.rglob("*.*"))
+    code, said = run(folder, **{name: str(value) for name, value in settings.items()})
+    after = [path for path in sorted(elsewhere.rglob("*.*")) if path.suffix != ".pyc"]
+    return folder, code, said, before, after
+
+
+def test_what_points_outside_is_left_out(hostile):
+    _, code, said, before, after = hostile
+    assert code == 0, said
+    assert READY in said
+    assert after == before
+
+
 @posix
-def test_a_damaged_installation_is_made_again(tmp_path):
+def test_a_damaged_installation_is_made_again(hostile, tmp_path):
     """Sans sa marque et avec un fichier de moins ou tronqué ; puis déplacée ; puis deux commandes à la fois."""
-    folder = make_course(tmp_path / "TP 50 % #1 « l'été » $HOME `x` ?")
-    assert READY in run(folder)[1]
+    folder = hostile[0]
     (folder / ".venv" / "pret-tests").write_bytes(b"\0\xff")
     shutil.rmtree(next(folder.glob(".venv/lib/*/site-packages/pip/_vendor/tenacity")))
     assert READY in run(folder)[1]
@@ -67,26 +96,6 @@ def test_a_damaged_installation_is_made_again(tmp_path):
     said = [process.communicate(timeout=300)[0] for process in both]
     assert all(READY in text for text in said), said
     assert sum("Une autre commande installe déjà le cours" in text for text in said) == 1
-
-
-def test_what_points_outside_is_left_out_and_the_ways_of_the_network_kept(tmp_path, monkeypatch):
-    """Un vieux numpy dans PYTHONPATH, et un pip.conf qui installe ailleurs, ne change rien."""
-    folder, elsewhere = make_course(tmp_path / "cours"), tmp_path / "ailleurs"
-    (elsewhere / "numpy").mkdir(parents=True)
-    (elsewhere / "numpy" / "__init__.py").write_text("__version__ = '0.1'")
-    (elsewhere / "numpy-2.0.dist-info").mkdir()
-    (elsewhere / "numpy-2.0.dist-info" / "METADATA").write_text("Name: numpy\nVersion: 2.0\n")
-    (tmp_path / "pip.conf").write_text(
-        f"[global]\ntarget = {elsewhere}\nuser = true\n[install]\nprefix = {elsewhere}\n"
-    )
-    hostile = {"PYTHONPATH": elsewhere, "PYTHONUSERBASE": elsewhere, "PIP_TARGET": elsewhere, "PIP_USER": "1"}
-    hostile |= {"PIP_CONFIG_FILE": tmp_path / "pip.conf", "PIP_NO_DEPS": "1", "PIP_REQUIRE_HASHES": "1"}
-    hostile |= {"PYTHONWARNINGS": "error", "PYTHONSTARTUP": "/rien", "PIP_DRY_RUN": "1", "VIRTUAL_ENV": elsewhere}
-    before = sorted(elsewhere.rglob("*.*"))
-    code, said = run(folder, **{name: str(value) for name, value in hostile.items()})
-    assert code == 0, said
-    assert READY in said
-    assert [path for path in sorted(elsewhere.rglob("*.*")) if path.suffix != ".pyc"] == before
 
 
 def test_the_ways_of_the_network_are_kept(tmp_path, monkeypatch):
