@@ -1,4 +1,7 @@
-"""Ce que les tests partagent : un vrai JupyterLab et un vrai navigateur."""
+"""Ce que les tests partagent : un vrai JupyterLab et un vrai navigateur.
+
+Ce que le processus qui distribue les essais n'emploie pas n'y est importé qu'au besoin : il le ferait attendre.
+"""
 
 import json
 import os
@@ -9,14 +12,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
-import matplotlib.pyplot as plt
 import pytest
-import torch
-from browser import CHROMIUM_FLAGS, find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # cours.py n'est pas un paquet
-torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêner
 os.environ["TQDM_DISABLE"] = "1"  # ni dans une sortie comparée, ni dans les carnets que nbval rejoue
 
 
@@ -26,6 +25,9 @@ HEAVY = {"chromium", "lab", "kernel", "site"}
 
 def pytest_collection_modifyitems(items):
     """Marque chaque essai ; les fichiers lents d'abord, les carnets à la fin, où chacun comble une attente."""
+    import torch
+
+    torch.set_num_threads(1)  # à cette taille, plusieurs fils ne font que se gêner
     for item in items:
         if item.path.suffix == ".ipynb" or HEAVY & set(item.fixturenames):
             item.add_marker("lent")
@@ -38,6 +40,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _no_figure_is_left():
     """Les figures d'un essai ne passent pas à celui qui le suit, quel qu'il soit."""
+    import matplotlib.pyplot as plt
+
     yield
     plt.close("all")
 
@@ -58,6 +62,7 @@ def hunspell():
 def chromium():
     """Un Chromium sans écran : celui de CHROMIUM, de Playwright, ou du système."""
     try:
+        from browser import CHROMIUM_FLAGS, find_chromium
         from playwright.sync_api import sync_playwright
     except ImportError:
         unavailable("Pas de Playwright : « python3 cours.py tests » l'installe.")
@@ -82,9 +87,11 @@ def run_lab(folder, settings):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--allow-root"]
     command += [f"--LabApp.app_settings_dir={overrides.parent}", "--expose-app-in-browser"]
     process = subprocess.Popen(command, cwd=folder / "travail", env=environment)
-    yield cours._wait_for_server(process, folder / "runtime", "essai")["url"]
-    process.terminate()
-    process.wait()
+    try:
+        yield cours._wait_for_server(process, folder / "runtime", "essai")["url"]
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -326,6 +326,16 @@ KILL = """() => {
 }"""
 
 
+# Exécute ce qui mène à la cellule où l'explorateur a été conduit à 0,1, et cette cellule.
+RUN_ABOVE = """async () => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    const sources = notebook.widgets.map(cell => cell.model.sharedModel.source);
+    notebook.activeCellIndex = sources.findIndex(source => source.includes('explorer.lr = lr'));
+    await window.jupyterapp.commands.execute('notebook:run-all-above');
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+
+
 def typed(page):
     """Le carnet tel que la page le tient, enregistré ou non."""
     return page.evaluate("JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON())")
@@ -344,7 +354,7 @@ def test_a_killed_kernel_loses_no_work_and_the_slider_comes_back(page):
     page.keyboard.press("Escape")  # le message qui dit que le noyau est reparti
     assert TYPED in typed(page)
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    run_all(page)
+    page.evaluate(RUN_ABOVE)
     explorer = first_explorer(page)
     wait_for(explorer, 0.1)
     explorer.locator(".noUi-handle").focus()

@@ -33,6 +33,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.long
 @posix
 def test_an_installation_cut_at_any_moment_starts_again(tmp_path):
     folder = make_course(tmp_path / "cours")

@@ -243,8 +243,10 @@ STATES = {
     "ses réglages de Git": set_own_taste,
 }
 HISTORIES = {"un commit de plus": publish, "git commit --amend": amend, "une histoire refaite": start_again}
+USUAL = ["tel quel", "git commit", "fusion commencée"]
 TRIED = [
-    *product(STATES, ["un commit de plus"]),
+    *product(USUAL, ["un commit de plus"]),
+    *(pytest.param(state, "un commit de plus", marks=pytest.mark.long) for state in STATES if state not in USUAL),
     ("git commit", "git commit --amend"),
     ("tel quel", "une histoire refaite"),
 ]
