@@ -203,14 +203,14 @@ def test_the_lesson_is_french_and_shows_no_error(explorer):
 
 
 def test_running_the_cell_again_and_again_keeps_one_worker(explorer):
-    """La cellule exécutée cinq fois de plus n'a qu'un fil, et son curseur obéit."""
+    """La cellule exécutée trois fois de plus n'a qu'un fil, et son curseur obéit."""
     page = explorer.page
     page.evaluate(
         """async () => {
             const panel = window.jupyterapp.shell.currentWidget;
             const cells = panel.content.widgets;
             const index = cells.findIndex(cell => cell.model.sharedModel.source.startsWith('explorer = LrExplorer'));
-            for (let k = 0; k < 5; k++) {
+            for (let k = 0; k < 3; k++) {
                 panel.content.activeCellIndex = index;
                 await window.jupyterapp.commands.execute('notebook:run-cell');
             }

@@ -186,7 +186,7 @@ def cluster():
         yield client
 
 
-@pytest.mark.lent
+@pytest.mark.long
 def test_a_dask_cluster_that_loses_a_worker_makes_the_same_map(cluster, whole):
     workers = cluster.run(os.getpid)
     states = iter_map(PROBLEM, START, SIDE, executor=cluster.get_executor(), tile=20)

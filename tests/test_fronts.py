@@ -126,7 +126,7 @@ def with_buttons(page, explorer):
     yield explorer.get_by_role("button", name="SGD", exact=True).press("Enter")
     explorer.get_by_role("button", name="Lire").press("Enter")
     epoch = explorer.locator(".noUi-handle").last.element_handle()
-    page.wait_for_function("epoch => epoch.ariaValueNow < 60", arg=epoch)
+    page.wait_for_function("epoch => epoch.ariaValueNow > 0 && epoch.ariaValueNow < 60", arg=epoch)
     yield explorer.get_by_role("button", name="Pause").press("Enter")
 
 

@@ -65,6 +65,7 @@ def test_a_fault_of_the_network_is_told_with_a_way_out(place, mode, said, contex
     assert mode == "old" or "--hors-ligne" in told
 
 
+@pytest.mark.long
 def test_the_whole_command_says_it_and_nothing_in_english(context, nowhere, tmp_path):
     folder = make_course(tmp_path / "cours", wheels=False)
     with school("intercept", context) as port:

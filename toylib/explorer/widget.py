@@ -115,7 +115,9 @@ class LrExplorer(Live):
         slider, *others = self._controls.values()
         rows = [[slider, *self._steps(), *others], self._buttons(pin, restart, stop)]
         self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
-        self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100)
+        # C'est la vue de Play qui bat la mesure : cachée, mais dans la page.
+        hidden = {"display": "none"}
+        self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100, layout=hidden)
         self._unshown = [self._epoch, self._play]
         if boundary:
             rows.append(self._player())
@@ -152,7 +154,7 @@ class LrExplorer(Live):
         self._unshown.append(widgets.jslink((self._play, "value"), (self._epoch, "value")))
         play = make_button("Lire", "play", self._toggle_play)
         self._play.observe(lambda change: _name_play(play, change["new"]), names="playing")
-        return [self._epoch, play, make_button("Époque suivante", "step-forward", self._step)]
+        return [self._epoch, self._play, play, make_button("Époque suivante", "step-forward", self._step)]
 
     def _toggle_play(self) -> None:
         """Lecture ou pause ; à la dernière époque, la lecture repart de la première."""
