@@ -49,6 +49,22 @@ def run_all(page):
     )
 
 
+def run_demonstrations(page):
+    """Exécute du carnet ouvert, et attend la fin : sa première cellule, ses démonstrations, et la dernière, le quiz."""
+    page.evaluate(
+        """async live => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            const places = [...notebook.widgets.keys()].filter(k => notebook.widgets[k].model.type === 'code');
+            const source = k => notebook.widgets[k].model.sharedModel.source;
+            for (const k of places.filter(k => k === places[0] || k === places.at(-1) || source(k).match(live))) {
+                notebook.activeCellIndex = k;
+                await window.jupyterapp.commands.execute('notebook:run-cell');
+            }
+        }""",
+        LIVE.pattern,
+    )
+
+
 def ask_kernel(page, code):
     """Ce que le noyau du carnet ouvert écrit quand il exécute `code`."""
     return page.evaluate(

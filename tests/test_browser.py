@@ -16,6 +16,7 @@ from browser import (
     open_notebook,
     picture,
     run_all,
+    run_demonstrations,
     status,
     wait_for,
 )
@@ -26,8 +27,9 @@ from toylib.plotting import comma
 LESSON = "07_taux_d_apprentissage.ipynb"
 LESSONS = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 # Une leçon par sorte de démonstration : le premier curseur, `interact`, `Demo` et la carte ; puis l'explorateur, dont
-# la leçon sert ensuite à tout le fichier.
-KINDS = ["00", "04", "13", "15", "07"]
+# la leçon sert ensuite à tout le fichier. De deux d'entre elles, que nbval exécute aussi, on ne lance ici que les
+# démonstrations ; le tour de toutes, entières, est long.
+KINDS = {"00": run_all, "04": run_all, "13": run_demonstrations, "15": run_demonstrations, "07": run_all}
 DEMONSTRATIONS = ".widget-interact, .toylib-explorer"
 GRAVE = ("serious", "critical")
 OURS = {"include": [[".toylib-explorer"], [".toylib-quiz"], [".widget-interact"]]}
@@ -44,20 +46,20 @@ CHANGE = """async name => {
 
 @pytest.fixture(scope="module")
 def executed(lab, chromium):
-    """De quoi avoir la page d'une leçon exécutée ; la même leçon, redemandée, est laissée comme elle est."""
+    """De quoi avoir la page d'une leçon exécutée par `run` ; la même, redemandée, est laissée comme elle est."""
     page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
     page.set_default_timeout(90_000)
     done = []
 
-    def page_of(name):
-        if done[-1:] != [name]:
+    def page_of(name, run=run_all):
+        if done[-1:] != [(name, run)]:
             if done:
                 page.evaluate(CHANGE, name)
                 page.wait_for_function(READY)
             else:
                 open_notebook(page, f"{lab}lab/tree/{name}")
-            run_all(page)
-            done.append(name)
+            run(page)
+            done.append((name, run))
         return page
 
     yield page_of
@@ -69,15 +71,19 @@ def executed(lab, chromium):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("number", "run"),
     [
-        *sorted((name for name in LESSONS if name[:2] in KINDS), key=lambda name: KINDS.index(name[:2])),
-        *(pytest.param(name, marks=pytest.mark.long) for name in LESSONS if name[:2] not in KINDS),
+        *KINDS.items(),
+        *(
+            pytest.param(name[:2], run_all, marks=pytest.mark.long)
+            for name in LESSONS
+            if KINDS.get(name[:2]) != run_all
+        ),
     ],
 )
-def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(name, hunspell, executed):
+def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(number, run, hunspell, executed):
     """Un seul essai par leçon, qui en fait le tour : l'ouvrir est ce qui coûte."""
-    lesson = executed(name)
+    lesson = executed(next(name for name in LESSONS if name.startswith(number)), run)
     outputs = lesson.evaluate(f"{CODE_CELLS}.map(c => [c.model.sharedModel.source, c.model.outputs.toJSON()])")
     faults = [output for _, cell in outputs for output in cell if "ename" in output or output.get("name") == "stderr"]
     assert faults == []
