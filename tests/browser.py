@@ -34,18 +34,23 @@ def find_chromium(playwright):
     return next((path for path in found if path and Path(path).exists()), None)
 
 
+def wait_until(page, condition, arg=None, timeout=None):
+    """Attend que `condition` soit vraie dans la page, sans l'interroger à chaque image : elle a mieux à faire."""
+    page.wait_for_function(condition, arg=arg, polling=100, timeout=timeout)
+
+
 def open_notebook(page, address):
     """Ouvre le carnet d'adresse `address` dans JupyterLab, sans les onglets d'avant, et attend son noyau."""
     page.goto(f"{address}?token=essai&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_function(READY)
+    wait_until(page, READY)
 
 
 def run_all(page):
     """Exécute tout le carnet ouvert, et attend la fin."""
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(
-        f"{CODE_CELLS}.every(c => c.model.executionState === 'idle' && c.model.executionCount)", timeout=120_000
+    wait_until(
+        page, f"{CODE_CELLS}.every(c => c.model.executionState === 'idle' && c.model.executionCount)", timeout=120_000
     )
 
 
@@ -120,12 +125,13 @@ def picture(explorer):
 def wait_for_other_picture(explorer, before):
     """Attend que l'image affichée ne soit plus `before`."""
     image = explorer.locator("img").element_handle()
-    explorer.page.wait_for_function(f"async ([image, before]) => {BYTES} !== before", arg=[image, before])
+    wait_until(explorer.page, f"async ([image, before]) => {BYTES} !== before", [image, before])
 
 
 def wait_for_u(explorer):
     """Attend que la courbe en U soit tracée, en bas à droite de quatre panneaux : au repos, rien d'autre ne change."""
-    explorer.page.wait_for_function(
+    wait_until(
+        explorer.page,
         """image => {
             const [width, height] = [image.naturalWidth / 2, image.naturalHeight / 2];
             if (!width) return false;
@@ -134,5 +140,5 @@ def wait_for_u(explorer):
             const colors = corner.getImageData(0, 0, width, height).data;
             return colors.filter((_, k) => k % 4 === 2 && colors[k] - colors[k - 2] > 100).length > 300;
         }""",
-        arg=explorer.locator("img").element_handle(),
+        explorer.locator("img").element_handle(),
     )

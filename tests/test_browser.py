@@ -19,6 +19,7 @@ from browser import (
     run_demonstrations,
     status,
     wait_for,
+    wait_until,
 )
 
 from toylib.explorer import LR_GRID
@@ -55,7 +56,7 @@ def executed(lab, chromium):
         if done[-1:] != [(name, run)]:
             if done:
                 page.evaluate(CHANGE, name)
-                page.wait_for_function(READY)
+                wait_until(page, READY)
             else:
                 open_notebook(page, f"{lab}lab/tree/{name}")
             run(page)
@@ -113,12 +114,13 @@ def check_slider(page):
     at, last = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
     page.keyboard.press("ArrowRight" if at < last else "ArrowLeft")
     images = f"[...document.querySelectorAll('{DEMONSTRATIONS}')].flatMap(one => [...one.querySelectorAll('img')])"
-    page.wait_for_function(
+    wait_until(
+        page,
         f"""before => {{
             const now = {images}.map(image => image.getAttribute('src'));
             return now.length === before.length && now.join() !== before.join();
         }}""",
-        arg=before,
+        before,
         timeout=30_000,
     )
     assert page.locator(DEMONSTRATIONS).locator("[data-mime-type$='stderr']").count() == 0
@@ -354,8 +356,8 @@ def test_a_killed_kernel_loses_no_work_and_the_slider_comes_back(page):
     page.keyboard.press("Shift+Enter")
     assert TYPED in typed(page)
     page.evaluate(KILL)
-    page.wait_for_function(
-        "window.revived && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+    wait_until(
+        page, "window.revived && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
     )
     page.keyboard.press("Escape")  # le message qui dit que le noyau est reparti
     assert TYPED in typed(page)

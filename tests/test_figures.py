@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from browser import CODE_CELLS, open_notebook, run_all
+from browser import CODE_CELLS, open_notebook, run_all, wait_until
 from conftest import run_lab
 from jupyter_client.manager import start_new_kernel
 
@@ -101,7 +101,7 @@ def start(page):
             window.jupyterapp.commands.execute('notebook:run-cell');
         }"""
     )
-    page.wait_for_function(f"{CODE_CELLS}.at(-1).model.executionState === 'running'")
+    wait_until(page, f"{CODE_CELLS}.at(-1).model.executionState === 'running'")
 
 
 def press(page, key, selector):
@@ -111,7 +111,7 @@ def press(page, key, selector):
     before = page.evaluate(read)
     page.locator(".noUi-handle").first.focus()
     page.keyboard.press(key)
-    page.wait_for_function(f"before => {read} && {read} !== before", arg=before, timeout=30_000)
+    wait_until(page, f"before => {read} && {read} !== before", before, timeout=30_000)
     return page.evaluate(read)
 
 
@@ -149,7 +149,7 @@ def test_a_cell_keeps_its_figure_whole_while_a_slider_answers(kind, folder, page
     moved += [press(page, key, selector) for key in ("ArrowLeft", "ArrowLeft")]
     assert page.evaluate(f"{CODE_CELLS}.at(-1).model.executionState") == "running"
     open_gates(folder, 1, 2)
-    page.wait_for_function(f"{CODE_CELLS}.at(-1).model.executionState === 'idle'")
+    wait_until(page, f"{CODE_CELLS}.at(-1).model.executionState === 'idle'")
     if kind == "interact":
         assert moved == at_rest
     assert outputs(page) == alone

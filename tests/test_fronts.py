@@ -13,6 +13,7 @@ from browser import (
     wait_for,
     wait_for_other_picture,
     wait_for_u,
+    wait_until,
 )
 from conftest import run_lab
 
@@ -126,7 +127,7 @@ def with_buttons(page, explorer):
     yield explorer.get_by_role("button", name="SGD", exact=True).press("Enter")
     explorer.get_by_role("button", name="Lire").press("Enter")
     epoch = explorer.locator(".noUi-handle").last.element_handle()
-    page.wait_for_function("epoch => epoch.ariaValueNow > 0 && epoch.ariaValueNow < 60", arg=epoch)
+    wait_until(page, "epoch => epoch.ariaValueNow > 0 && epoch.ariaValueNow < 60", epoch)
     yield explorer.get_by_role("button", name="Pause").press("Enter")
 
 
@@ -185,7 +186,7 @@ def test_it_survives_an_interrupted_kernel(executed):
 def save(page):
     """Enregistre le carnet, et attend qu'il le soit."""
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+    wait_until(page, "!window.jupyterapp.shell.currentWidget.context.model.dirty")
 
 
 def test_it_survives_a_reload_and_a_second_tab(executed, pages, shipped):
