@@ -196,6 +196,7 @@ def test_a_function_may_return_any_object():
         check("03.1", lambda z, answer=answer: answer, k)
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("kind", [Silent, Endless, lambda _: functools.reduce(lambda a, _: [a] * 1000, range(4), 0)])
 def test_what_is_read_without_end_is_given_up(kind):
     assert "une seconde" in check("01.1", kind([])).text
@@ -221,6 +222,7 @@ def test_a_cycle_and_an_object_that_exits_are_said():
 # Les fonctions. Celles-ci vont toutes à l'exercice 03.1, qui leur donne un tenseur de trois logits.
 
 
+@pytest.mark.lent
 def test_a_loop_without_end_is_given_up_and_stopped():
     at_work = []
 
@@ -233,6 +235,7 @@ def test_a_loop_without_end_is_given_up_and_stopped():
     wait_until(lambda: at_work[0] not in sys._current_frames())  # le processeur est rendu
 
 
+@pytest.mark.lent
 def test_what_cannot_be_stopped_is_left_behind_and_said():
     woken = threading.Event()
     verdict = check("03.1", lambda z: woken.wait())
@@ -271,6 +274,7 @@ def test_the_interruption_of_the_kernel_still_interrupts():
     wait_until(lambda: at_work[0] not in sys._current_frames())
 
 
+@pytest.mark.lent
 def test_a_first_import_does_not_count(tmp_path, monkeypatch):
     """Le premier optimiseur d'un noyau fait importer à torch un module qui peut prendre plusieurs secondes."""
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.5)\n")

@@ -20,6 +20,7 @@ def network(seed=0):
     return Net(2, seed=seed).double()
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize(("lr", "seed"), [(0.4, 0), (0.5, 2), (0.6, 3)])
 def test_the_sharpness_of_descent_hovers_at_two_over_the_rate(lr, seed):
     """Cohen et al., 2021 : quel que soit le taux, et d'où que l'on parte."""
@@ -46,6 +47,7 @@ def test_halving_the_rate_lets_the_sharpness_rise_to_the_new_limit():
     assert 0.3 * made.plateau(3000) == pytest.approx(2, abs=0.06)
 
 
+@pytest.mark.lent
 def test_the_preconditioned_sharpness_of_adam_hovers_near_thirty_eight_over_the_rate():
     """Cohen et al., 2022."""
     made = track(network(), *DATA, 2500, 0.03, optimizer="adam")

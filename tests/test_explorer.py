@@ -137,6 +137,7 @@ def test_wait_gives_up_in_french():
     worker.close()
 
 
+@pytest.mark.lent
 def test_python_may_end_while_the_worker_trains():
     code = "from toylib.explorer import LrExplorer; LrExplorer(epochs=100_000)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -644,6 +645,7 @@ def test_a_long_training_is_painted_on_the_way(monkeypatch):
     assert explorer._run.reached == 400
 
 
+@pytest.mark.lent
 def test_a_held_key_still_moves_the_picture(monkeypatch):
     """Chaque cran dépasse le précédent avant qu'il soit fini ; des images passent quand même."""
     explorer, seen = LrExplorer(epochs=2000, n=500, cache=False), []
@@ -720,6 +722,7 @@ def test_large_type_for_a_projector():
 # --- Survivre ----------------------------------------------------------------------------------
 
 
+@pytest.mark.lent
 def test_ten_thousand_ticks_leave_one_thread_no_figure_and_a_flat_memory(explorer):
     figures, before = plt.get_fignums(), len(threads())
 
@@ -744,6 +747,7 @@ def memory():
     return psutil.Process().memory_info().rss
 
 
+@pytest.mark.lent
 def test_a_storm_of_all_the_controls_ends_on_the_last(full):
     random = np.random.default_rng(0)
     for _ in range(200):
@@ -756,6 +760,7 @@ def test_a_storm_of_all_the_controls_ends_on_the_last(full):
     assert "échoué" not in full._text.value
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "momentum"])
 def test_the_largest_rate_on_every_rule(full, optimizer, monkeypatch):
     monkeypatch.setattr(worker_module, "PAUSE", 0)
@@ -766,6 +771,7 @@ def test_the_largest_rate_on_every_rule(full, optimizer, monkeypatch):
         assert "échoué" not in full._text.value
 
 
+@pytest.mark.lent
 def test_students_own_figures_while_it_works(explorer):
     for k, lr in enumerate(LR_GRID[20:50]):
         explorer.lr = lr
@@ -793,6 +799,7 @@ class Shell:
         return {"metadata": {"cellId": "c1"}, "header": {"msg_id": str(self.execution)}}
 
 
+@pytest.mark.lent
 def test_showing_a_new_one_in_the_same_cell_ends_the_old_one(monkeypatch):
     shell = Shell()
     monkeypatch.setattr(live_module, "get_ipython", lambda: shell)

@@ -242,6 +242,7 @@ def test_a_cell_may_draw_more_than_twenty_figures(kernel):
     assert ["data" in one for one in run(kernel, draw)] == [True] * 22
 
 
+@pytest.mark.lent
 def test_toytest_called_again_and_again_gives_no_warning(recwarn):
     plt.close("all")
     for _ in range(21):
@@ -259,6 +260,7 @@ DEMONSTRATIONS = {
 }
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("make", DEMONSTRATIONS.values(), ids=DEMONSTRATIONS)
 def test_a_demonstration_has_its_own_figure_and_opens_none_of_pyplot(make):
     """Son fil de travail a le registre des cellules : une figure de pyplot s'y mêlerait aux leurs."""

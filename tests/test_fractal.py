@@ -251,6 +251,7 @@ def test_a_map_of_one_side_has_no_frontier_point():
         frontier_point(Map(START, -np.ones((8, 8))))
 
 
+@pytest.mark.lent
 def test_three_zooms_on_the_frontier_stay_ragged_where_a_bowl_has_a_line():
     """Comme dans la leçon, en cartes plus petites ; le bol : deux taux, deux courbures."""
     problem, region, found = make_problem(), START, []
@@ -333,6 +334,7 @@ def test_a_rectangle_out_of_the_map_is_refused_and_nothing_moves(explorer, value
     assert explorer.controls["hidden"].value == fractal.MIDDLE
 
 
+@pytest.mark.lent
 def test_stop_stops_and_moving_resumes():
     explorer = MapExplorer(make_problem(100), resolution=128)
     time.sleep(0.3)

@@ -20,6 +20,8 @@ from conftest import run_lab
 from toylib.explorer import LR_GRID
 from toylib.plotting import comma
 
+pytestmark = pytest.mark.lent
+
 NAME = "explorateur.ipynb"
 TWIN = "jumeau.ipynb"  # le même, pour un autre noyau
 CELL = """

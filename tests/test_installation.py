@@ -11,6 +11,8 @@ import time
 import pytest
 from small_course import HEAVY, make_course, run, start
 
+pytestmark = pytest.mark.lent
+
 READY = f"prêt 2.0 1.0 {HEAVY}"
 ODIOUS = "cours" if os.name == "nt" else "TP 50 % #1 « l'été » $HOME `x` ?"
 posix = pytest.mark.skipif(os.name == "nt", reason="les signaux et les droits de Linux et de macOS")

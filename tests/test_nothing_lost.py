@@ -92,6 +92,7 @@ FULL = """
 """
 
 
+@pytest.mark.lent
 def test_a_full_disk_never_damages_what_is_saved(tmp_path):
     """Un vrai disque plein : un mégaoctet en mémoire, où JupyterLab enregistre et où cours.py pose les leçons."""
     alone = ["unshare", "--mount", "--map-root-user"]

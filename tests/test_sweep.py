@@ -381,6 +381,7 @@ def test_no_rate_is_good_when_nothing_is_learnt(finals):
     assert swept([0.1, 1.0], finals).good() is None
 
 
+@pytest.mark.lent
 def test_the_u_of_the_reference_network():
     """Le meilleur taux est à l'intérieur de la grille, et change d'un optimiseur à l'autre (médiane de 5 réseaux)."""
     f, y2 = gendata(seed=0)
