@@ -34,6 +34,13 @@ def find_chromium(playwright):
     return next((path for path in found if path and Path(path).exists()), None)
 
 
+def new_page(chromium, height=1000):
+    """Une page neuve, en français, qui attend une minute et demie ce qu'on lui demande."""
+    page = chromium.new_page(viewport={"width": 1400, "height": height}, locale="fr-FR")
+    page.set_default_timeout(90_000)
+    return page
+
+
 def wait_until(page, condition, arg=None, timeout=None):
     """Attend que `condition` soit vraie dans la page, sans l'interroger à chaque image : elle a mieux à faire."""
     page.wait_for_function(condition, arg=arg, polling=100, timeout=timeout)

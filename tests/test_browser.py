@@ -13,6 +13,7 @@ from browser import (
     ask_kernel,
     expected,
     first_explorer,
+    new_page,
     open_notebook,
     picture,
     run_all,
@@ -48,8 +49,7 @@ CHANGE = """async name => {
 @pytest.fixture(scope="module")
 def executed(lab, chromium):
     """De quoi avoir la page d'une leçon exécutée par `run` ; la même, redemandée, est laissée comme elle est."""
-    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
-    page.set_default_timeout(90_000)
+    page = new_page(chromium)
     done = []
 
     def page_of(name, run=run_all):
@@ -134,10 +134,11 @@ def check_quiz(page):
     assert quiz.get_by_role("status").count() == 0
     radios.first.focus()
     page.keyboard.press("Space")
-    quiz.get_by_role("status").first.wait_for()
+    explanation = quiz.get_by_role("status").first
+    first = explanation.inner_text()
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    quiz.locator("input[type=radio]:checked").nth(0).wait_for()
+    quiz.get_by_role("status").filter(has_not_text=first).first.wait_for()
     assert radios.nth(1).is_checked()
     assert quiz.locator("label, .widget-html-content").evaluate_all(
         "all => all.every(one => one.scrollWidth <= one.clientWidth + 1)"

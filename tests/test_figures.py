@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from browser import CODE_CELLS, open_notebook, run_all, wait_until
+from browser import CODE_CELLS, new_page, open_notebook, run_all, wait_until
 from conftest import run_lab
 from jupyter_client.manager import start_new_kernel
 
@@ -118,8 +118,7 @@ def press(page, key, selector):
 @pytest.fixture(scope="module")
 def page(chromium, server):
     """La page où le carnet est ouvert une fois pour toutes : chaque test y écrit ses cellules."""
-    page = chromium.new_page(viewport={"width": 1400, "height": 1600}, locale="fr-FR")
-    page.set_default_timeout(90_000)
+    page = new_page(chromium, height=1600)
     open_notebook(page, f"{server}lab/tree/figures.ipynb")
     yield page
     page.close()

@@ -6,6 +6,7 @@ from browser import (
     ask_kernel,
     expected,
     first_explorer,
+    new_page,
     open_notebook,
     picture,
     run_all,
@@ -52,8 +53,7 @@ def page_opener(chromium):
     opened = []
 
     def open_page(address=None):
-        page = chromium.new_page(viewport={"width": 1400, "height": 1000}, locale="fr-FR")
-        page.set_default_timeout(90_000)
+        page = new_page(chromium)
         opened.append(page)
         if address is not None:
             page.goto(address)
