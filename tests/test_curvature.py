@@ -1,4 +1,4 @@
-"""La courbure maximale : la puissance itérée contre la hessienne entière, et la loi 8."""
+"""La courbure maximale : la méthode de Lanczos contre la hessienne entière, et la loi 8."""
 
 import math
 
@@ -32,7 +32,7 @@ def mean_loss(model, f, y2, loss):
 
 
 @pytest.mark.parametrize("loss", WITNESSES)
-def test_power_iteration_finds_the_largest_eigenvalue_of_the_whole_hessian(loss):
+def test_lanczos_finds_the_largest_eigenvalue_of_the_whole_hessian(loss):
     f, y2 = gendata(60, rule="band", seed=0)
     model = Net(2, hidden=(6, 5), seed=0).double()
     weights = sweep(model, f, y2, 200, [0.3], optimizer="sgd", loss=loss, weights=True).weights[0, ::40]
@@ -50,6 +50,14 @@ def test_power_iteration_finds_the_largest_eigenvalue_of_the_whole_hessian(loss)
 def test_a_negative_curvature_of_larger_size_does_not_hide_the_largest_one():
     operators = torch.tensor([[-5.0, 1, 2], [-3, -2, -1], [1, 0, -0.5]], dtype=torch.float64)
     assert _top(lambda v: operators * v, operators, 1e-4).tolist() == pytest.approx([2, -1, 1], abs=0.01)
+
+
+def test_a_point_whose_hessian_is_not_a_number_does_not_spoil_the_others():
+    operators = torch.tensor(
+        [[1.0, 2, 3, 4], [1, torch.nan, 3, 4], [0, 0, 0, 0], [1, torch.inf, 1, 1]], dtype=torch.float64
+    )
+    found = _top(lambda v: operators * v, operators, 1e-6)
+    assert found.tolist() == pytest.approx([4, math.nan, 0, math.nan], nan_ok=True)
 
 
 def test_gradients_are_those_of_autograd():

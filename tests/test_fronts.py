@@ -137,7 +137,7 @@ def with_buttons(page, explorer):
     ("front", "keys"),
     [
         ("executed", with_arrows),
-        ("without_subshells", with_arrows),
+        pytest.param("without_subshells", with_arrows, marks=pytest.mark.long),
         ("notebook7", with_buttons),
         ("voila", with_arrows),
     ],

@@ -84,6 +84,7 @@ def test_what_points_outside_is_left_out(hostile):
 
 
 @posix
+@pytest.mark.long
 def test_a_damaged_installation_is_made_again(hostile, tmp_path):
     """Sans sa marque et avec un fichier de moins ou tronqué ; puis déplacée ; puis deux commandes à la fois."""
     folder = hostile[0]

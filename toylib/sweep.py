@@ -423,13 +423,17 @@ def _iter_curves(task: _Task, copies: Sequence[tuple[Net, float]]) -> Iterator[l
     update = UPDATES[task.optimizer](net.weights, _rates(models[0], lrs))
     width = max(W.shape[0] * W.shape[1] for W, _ in net.layers)
     threads = 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
-    curves = None
+    curves, done = [], 0
     for logits, weights in _on_threads(threads, _train(net, update, task)):
         new = [curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels, task.loss)]
         if task.weights:
             new.append(torch.stack(weights, dim=1).numpy())
-        curves = new if curves is None else [np.concatenate(pair, axis=1) for pair in zip(curves, new)]
-        yield curves
+        if not curves:  # rallonger ces tableaux à chaque livraison coûterait plus que l'entraînement
+            curves = [np.empty((len(copies), task.epochs + 1, *part.shape[2:]), part.dtype) for part in new]
+        start, done = done, done + len(logits)
+        for curve, part in zip(curves, new):
+            curve[:, start:done] = part
+        yield [curve[:, :done] for curve in curves]
 
 
 def _rates(model: Net, lrs: Sequence) -> Tensor:

@@ -1,4 +1,4 @@
-"""La courbure maximale d'une perte, par la puissance itérée : leçons 04, 13 et 14."""
+"""La courbure maximale d'une perte, par la méthode de Lanczos : leçons 04, 13 et 14."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from toylib.network import Net
 from toylib.sweep import LOSSES
 from toylib.training import as_tensors
 
-ITERATIONS = 500  # au plus ; la puissance itérée s'arrête dès que la courbure ne bouge plus
+DIRECTIONS = 100  # au plus
 CHUNK = 256  # points traités ensemble
 
 # La différentiation vers l'avant de torch a un état commun à tous les fils : un calcul à la fois.
@@ -51,9 +51,9 @@ def max_curvatures(
         scale : (T, D), ou None ; la courbure est alors celle que voit une descente dont le gradient est
             multiplié par `scale` : la plus grande valeur propre de √scale · H · √scale.
         data, target, loss : comme pour `max_curvature`.
-        tol : la puissance itérée s'arrête quand aucune courbure ne change plus d'une part supérieure à `tol`.
+        tol : l'erreur permise, en part de chaque courbure.
 
-    Rend : float64 (T,). La hessienne n'est jamais écrite : la puissance itérée ne lui demande que des
+    Rend : float64 (T,). La hessienne n'est jamais écrite : la méthode ne lui demande que des
     produits par un vecteur, que la différentiation automatique donne (Pearlmutter, 1994).
     """
     slope = _gradient(model, data, target, loss)
@@ -73,29 +73,29 @@ def gradients(model: Net, weights, data, target, *, loss: str = "cross_entropy")
 
 
 def _top(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:
-    """La plus grande valeur propre de T opérateurs symétriques, (T,).
+    """La plus grande valeur propre de T opérateurs symétriques, (T,), par la méthode de Lanczos.
 
-    La puissance itérée donne celle de plus grande valeur absolue ; si elle est négative, une deuxième, sur
-    l'opérateur décalé d'autant, donne la plus grande.
+    `basis` et `images`, (T, m, D) : m directions orthonormées, depuis un vecteur tiré toujours du même générateur, et
+    leurs images. De l'opérateur vu dans ces m directions, une matrice (m, m), on calcule la plus grande valeur propre ;
+    un point a fini dès que son image ne s'écarte plus, d'une part supérieure à `tol`, de la direction trouvée.
     """
-    extreme = _power(products, points, tol)
-    shift = extreme.clamp(max=0)
-    if not shift.any():
-        return extreme
-    return shift + _power(lambda v: products(v) - shift[:, None] * v, points, tol)
-
-
-def _power(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:
-    """La puissance itérée, T à la fois, depuis un vecteur tiré toujours du même générateur."""
-    v = torch.randn(points.shape[1], generator=torch.Generator().manual_seed(0), dtype=points.dtype).expand_as(points)
-    value = points.new_zeros(len(points))
-    for _ in range(ITERATIONS):
-        v = v / v.norm(dim=1, keepdim=True).clamp(min=1e-300)
-        image = products(v)
-        before, value = value, (v * image).sum(dim=1)
-        if ((value - before).abs() <= tol * value.abs()).all():
-            break
-        v = image
+    image = torch.randn(points.shape[1], generator=torch.Generator().manual_seed(0), dtype=points.dtype)
+    image = image.expand_as(points)[:, None]
+    basis = images = points.new_empty(len(points), 0, points.shape[1])
+    value, done = points.new_zeros(len(points)), torch.zeros(len(points), dtype=torch.bool)
+    while not done.all() and basis.shape[1] < min(DIRECTIONS, points.shape[1]):
+        for _ in range(2):  # deux fois : la première laisse des restes d'arrondi
+            image = torch.nn.functional.normalize(image - image @ basis.mT @ basis, dim=2, eps=1e-300)
+        basis = torch.cat([basis, image], dim=1)
+        image = products(image[:, 0])[:, None]
+        images = torch.cat([images, image], dim=1)
+        seen = basis @ images.mT
+        lost = ~seen.isfinite().all(dim=2).all(dim=1)
+        values, vectors = torch.linalg.eigh(seen.nan_to_num(0, 0, 0))
+        found, direction = values[:, -1], vectors[:, None, :, -1]
+        gap = direction @ images - found[:, None, None] * (direction @ basis)
+        value = torch.where(done, value, torch.where(lost, torch.nan, found))
+        done = done | lost | (gap.norm(dim=2)[:, 0] <= tol * found.abs())
     return value
 
 

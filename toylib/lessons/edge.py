@@ -25,7 +25,7 @@ LIMITS = {"sgd": 2.0, "momentum": 3.8, "adam": 38.0}  # β = 0,9 : 2 + 2β, et (
 RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # du curseur
 LOSS_NAMES = {"quadratique": "squared", "entropie croisée": "cross_entropy"}
 LOST = 1e3  # au-delà de cette perte, la descente a divergé : sa courbure ne dit plus rien
-GROUP = 4  # points mesurés ensemble, sous la main : un dixième de seconde
+GROUP = 8  # points mesurés ensemble, sous la main : un vingtième de seconde
 PAUSE = 0.1  # secondes entre deux images
 TALLEST = 21  # haut de l'axe des courbures de la démonstration
 LOWEST = 1e-4  # bas de celui des pertes
