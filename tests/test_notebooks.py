@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import build_lessons
 import nbformat
 import pytest
 from browser import LIVE
@@ -10,6 +11,7 @@ from browser import LIVE
 import cours
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+SOURCES = sorted(FOLDER.glob("sources/[!.]*"))
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "corriges").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -42,6 +44,31 @@ def is_live(cell):
 
 def prose(notebook):
     return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def test_a_lesson_and_its_solutions_have_one_source_and_nothing_else_is_there():
+    names = [path.stem for path in SOURCES]
+    assert [path.name for path in SOURCES] == [f"{name}.md" for name in names]
+    assert [path.stem for path in LESSONS] == [path.stem for path in SOLUTIONS] == names
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_notebooks_are_what_their_source_makes(source):
+    """Sans les exécuter : chaque cellule, à sa place, avec son texte et ses étiquettes ; les sorties sont à nbval."""
+    for path, made in build_lessons.build(source).items():
+        saved = nbformat.read(path, as_version=4)
+        for cell in code(saved):
+            cell.update(outputs=[], execution_count=None)
+        remade = f"python tests/build_lessons.py {source.relative_to(FOLDER.parent)}"
+        assert saved.cells == made.cells, remade
+        assert saved.metadata.kernelspec == made.metadata.kernelspec, remade
+
+
+def test_an_exercise_has_the_same_title_in_the_lesson_and_in_its_solutions():
+    for paths in zip(LESSONS, SOLUTIONS):
+        texts = ["\n".join(prose(nbformat.read(path, as_version=4))) for path in paths]
+        asked, solved = (re.findall(r"^##+ (Exercice .*?)(?: \(facultatif\))?$", text, re.M) for text in texts)
+        assert asked == solved
 
 
 def test_every_code_cell_was_run_in_order_without_error(notebook):
