@@ -351,7 +351,7 @@ def prepare_offline(folder):
     folder.mkdir(parents=True, exist_ok=True)
     for source in (ROOT / name for name in COURSE):
         if source.is_dir():
-            left = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+            left = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "sources")
             shutil.copytree(source, folder / source.name, ignore=left, dirs_exist_ok=True)
         else:
             shutil.copyfile(source, folder / source.name)

@@ -327,6 +327,14 @@ def test_the_offline_folder_is_outside_the_course(tmp_path, monkeypatch):
     assert not (ROOT / "clé").exists()
 
 
+def test_the_offline_folder_has_the_lessons_without_the_text_they_are_made_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(cours, "_step", lambda *arguments: None)
+    monkeypatch.setattr(cours, "_ask_cpu_torch", lambda pip: None)
+    cours.prepare_offline(tmp_path)
+    kit, course = ({path.name for path in root.glob("notebooks/[!.]*")} for root in (tmp_path, ROOT))
+    assert kit == course - {"sources"} < course
+
+
 def test_a_folder_made_for_another_python_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(cours, "WHEELS", tmp_path)
     said = cours.explain("ERROR: No matching distribution found for torch==2.13.0")
