@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from toylib import Net, gendata, train
-from toylib.plotting import comma, percent
+from toylib.french import comma, percent
 
 CODE_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
 

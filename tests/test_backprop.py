@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from toylib import Net, train
+from toylib.french import comma
 from toylib.lessons.backprop import STEPS, plot_step, run_pass
-from toylib.plotting import comma
 
 matplotlib.use("agg")
 

@@ -66,7 +66,7 @@ class NoRate(optim.Optimizer):
         super().__init__(params, {})
 
 
-def _failing(step):
+def _failing(step, steps):
     """Une planification qui échoue en chemin."""
     return [1.0, 1.0][step]
 
@@ -101,16 +101,16 @@ CASES = [
     (lambda: _train(lr=0.1j), TypeError, "lr", "0.1j"),
     (lambda: _train(lr=b"0.1"), TypeError, "lr", "b'0.1'"),
     # planifications qui sortent du type, qui échouent en chemin ou qui n'en sont pas
-    (lambda: _train(schedule=lambda step: 2.0 ** (100 * step)), ValueError, "schedule(2)", "float32"),
-    (lambda: _sweep(schedule=lambda step: 2.0 ** (100 * step)), ValueError, "schedule(2)", "float32"),
-    (lambda: _sweep(lrs=[1e-30], schedule=lambda step: 1e60), ValueError, "schedule(0)", "1e+60"),
-    (lambda: _train(schedule=_failing), ValueError, "schedule(2)", "IndexError"),
-    (lambda: _train(schedule=lambda step, steps: 1.0), ValueError, "schedule(0)", "TypeError"),
-    (lambda: _train(schedule=lambda step: next(iter(()))), ValueError, "schedule(0)", "StopIteration"),
-    (lambda: _train(schedule=lambda step: True), TypeError, "schedule(0)", "True"),
-    (lambda: _train(schedule=lambda step: "1"), TypeError, "schedule(0)", "'1'"),
-    (lambda: _train(schedule=lambda step: torch.ones(1)), TypeError, "schedule(0)", "tensor([1.])"),
-    (lambda: _train(schedule=cosine), TypeError, "schedule(0)", "function"),
+    (lambda: _train(schedule=lambda step, steps: 2.0 ** (100 * step)), ValueError, "schedule(2, 3)", "float32"),
+    (lambda: _sweep(schedule=lambda step, steps: 2.0 ** (100 * step)), ValueError, "schedule(2, 3)", "float32"),
+    (lambda: _sweep(lrs=[1e-30], schedule=lambda step, steps: 1e60), ValueError, "schedule(0, 3)", "1e+60"),
+    (lambda: _train(schedule=_failing), ValueError, "schedule(2, 3)", "IndexError"),
+    (lambda: _train(schedule=lambda step: 1.0), ValueError, "schedule(0, 3)", "TypeError"),
+    (lambda: _train(schedule=lambda step, steps: next(iter(()))), ValueError, "schedule(0, 3)", "StopIteration"),
+    (lambda: _train(schedule=lambda step, steps: True), TypeError, "schedule(0, 3)", "True"),
+    (lambda: _train(schedule=lambda step, steps: "1"), TypeError, "schedule(0, 3)", "'1'"),
+    (lambda: _train(schedule=lambda step, steps: torch.ones(1)), TypeError, "schedule(0, 3)", "tensor([1.])"),
+    (lambda: _train(schedule=lambda step, steps: cosine), TypeError, "schedule(0, 3)", "function"),
     (lambda: _train(schedule=np.ones(3)), ValueError, "schedule", "array([1., 1., 1.])"),
     (lambda: _train(schedule="Cosine"), ValueError, "schedule", "'Cosine'"),
     # époques
@@ -193,7 +193,14 @@ CASES = [
     (lambda: _train(valid=F), TypeError, "valid", "couple"),
     (lambda: _train(valid=(F, Y2[:3])), ValueError, "valid[1]", "20 lignes"),
     (lambda: _train(valid=(NAN, Y2)), ValueError, "valid[0]", "NaN"),
-    (lambda: train(torch.nn.Linear(2, 2), F, Y2, 1, 0.1), TypeError, "model", "Linear"),
+    # des réseaux qui ne vont pas de (n, d) à (n, classes)
+    (lambda: train(nn.Linear(3, 2), F, Y2, 1, 0.1), ValueError, "model", "RuntimeError"),
+    (lambda: train(nn.Linear(2, 3), F, Y2, 1, 0.1), ValueError, "target", "3 nombres"),
+    (lambda: train(nn.Sequential(nn.Linear(2, 2), nn.Flatten(0)), F, Y2, 1, 0.1), ValueError, "model", "(4,)"),
+    (lambda: train(nn.LSTM(2, 2), F, Y2, 1, 0.1), ValueError, "model", "tuple"),
+    (lambda: train(nn.LazyLinear(2), F, Y2, 1, 0.1), ValueError, "model", "premier appel"),
+    (lambda: train(nn.Tanh(), F, Y2, 1, 0.1), ValueError, "model", "aucun poids"),
+    (lambda: sweep(nn.Linear(2, 2), F, Y2, 1, [0.1]), TypeError, "model", "Linear"),
     (lambda: test("réseau", F, Y2), TypeError, "model", "str"),
     (lambda: gendata(0), ValueError, "n", "0"),
     (lambda: gendata(10.0), TypeError, "n", "10.0"),
@@ -262,7 +269,7 @@ CASES = [
     (lambda: _sweep(lrs=[b"abc"]), TypeError, "lrs[0]", "b'abc'"),
     (lambda: _sweep(lrs=[0.1, 1e39]), ValueError, "lrs[1]", "float32"),
     (lambda: _sweep(lrs=[1e38]), ValueError, "lrs[0]", "3.4e+37"),
-    (lambda: _sweep(lrs=[(0.1, 0.1, 1e39)]), ValueError, "lrs[0]", "float32"),
+    (lambda: _sweep(lrs=[(0.1, 0.1, 1e39)]), ValueError, "lrs[0][2]", "float32"),
     (lambda: _sweep(lrs=np.ma.array([0.1, 0.2], mask=[False, True])), TypeError, "lrs[1]", "None"),
     (lambda: _sweep(weights="oui"), TypeError, "weights", "'oui'"),
     (lambda: _sweep(epochs=-1), ValueError, "epochs", "-1"),
@@ -276,10 +283,10 @@ CASES = [
     (lambda: _sweep(valid=(F, Y2[:3])), ValueError, "valid[1]", "20 lignes"),
     (lambda: _sweep(loss="mse"), ValueError, "loss", "cross_entropy, squared"),
     (lambda: _sweep(schedule="x"), ValueError, "schedule", "constant, warmup"),
-    (lambda: _sweep(schedule=lambda step: -1), ValueError, "schedule(0)", "-1"),
-    (lambda: _sweep(schedule=lambda step: None), TypeError, "schedule(0)", "None"),
+    (lambda: _sweep(schedule=lambda step, steps: -1), ValueError, "schedule(0, 3)", "-1"),
+    (lambda: _sweep(schedule=lambda step, steps: None), TypeError, "schedule(0, 3)", "None"),
     (lambda: _train(schedule=0.5), ValueError, "schedule", "0.5"),
-    (lambda: _train(schedule=lambda step: 1 / step if step else float("nan")), ValueError, "schedule(0)", "nan"),
+    (lambda: _train(schedule=lambda step, steps: 1 / step if step else math.nan), ValueError, "schedule(0, 3)", "nan"),
     (lambda: sweep(Net(2), F, Y2, 1, [(0.1, 0.2)]), ValueError, "lrs[0]", "soit 3"),
     (lambda: sweep(Net(2), F, Y2, 1, [(0.1, 0.2, -1)]), ValueError, "lrs[0][2]", "-1"),
     (lambda: sweep(Net(2), F, Y2, 1, [(0.1, 0.2, 0.3), 0.1]), TypeError, "lrs[1]", "0.1"),
@@ -457,7 +464,7 @@ def _everything(model):
         {"valid": (F, None)},
         {"data": NAN},
         {"lr": 1e39},
-        {"schedule": lambda step: 2.0 ** (100 * step)},
+        {"schedule": lambda step, steps: 2.0 ** (100 * step)},
         {"schedule": _failing},
         {"optimizer": optim.LBFGS},
         {"optimizer": lambda params, lr: optim.SGD(Net(2, seed=0).parameters(), lr)},

@@ -24,7 +24,7 @@ from browser import (
 )
 
 from toylib.explorer import LR_GRID
-from toylib.plotting import comma
+from toylib.french import comma
 
 LESSON = "07_taux_d_apprentissage.ipynb"
 LESSONS = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))

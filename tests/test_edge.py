@@ -42,7 +42,7 @@ def test_at_the_limit_the_loss_rises_at_times_and_falls_in_the_long_run():
 
 
 def test_halving_the_rate_lets_the_sharpness_rise_to_the_new_limit():
-    made = track(network(), *DATA, 4000, 0.6, schedule=lambda step: 1 if step < 500 else 0.5, every=100)
+    made = track(network(), *DATA, 4000, 0.6, schedule=lambda step, steps: 1 if step < 500 else 0.5, every=100)
     assert 0.6 * made.curvature[5] == pytest.approx(2, abs=0.2)
     assert 0.3 * made.plateau(3000) == pytest.approx(2, abs=0.06)
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from toylib import Net
+from toylib.french import comma
 from toylib.lessons import Quiz, verifier
 from toylib.lessons.answers import COMMA, TODO
 from toylib.lessons.exercises import SHARE, questions
-from toylib.plotting import comma
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}

@@ -19,7 +19,7 @@ from browser import (
 from conftest import run_lab
 
 from toylib.explorer import LR_GRID
-from toylib.plotting import comma
+from toylib.french import comma
 
 pytestmark = pytest.mark.lent
 

@@ -1,5 +1,7 @@
 """Le plancher de bruit de la leçon 12, le pic d'Adam et l'échauffement, et la démonstration."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,7 @@ def test_the_third_exercise_is_solved_by_decay_alone():
 def highest(lr, rise, hidden=(16, 16), seeds=5):
     """Pour chaque réseau, la perte la plus haute et celle du départ, avec Adam, en lot complet, 100 pas."""
     nets = [Net(2, hidden=hidden, seed=seed).double() for seed in range(seeds)]
-    losses = sweep(nets, *gendata(500, seed=0), 100, [lr], schedule=warmup(100, rise)).loss[:, 0]
+    losses = sweep(nets, *gendata(500, seed=0), 100, [lr], schedule=partial(warmup, rise=rise)).loss[:, 0]
     return losses.max(axis=1), losses[:, 0]
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from toylib import History, Net, Score, Sweep, gendata, plot_boundary, plot_curves, plot_history, plot_sweep
-from toylib.plotting import STYLES, comma, percent
+from toylib.french import comma, percent
+from toylib.plotting import STYLES
 
 matplotlib.use("agg")
 

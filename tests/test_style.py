@@ -15,10 +15,12 @@ LOOPS = {"train", "iter_train"}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_checks",
+    "french",
     "data",
     "network",
     "schedules",
     "training",
+    "engine",
     "sweep",
     "plotting",
     "experiment",

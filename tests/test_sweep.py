@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
-from toylib import Net, Sweep, gendata, iter_sweep, sweep, train
+from toylib import Net, Sweep, gendata, iter_sweep, sweep, train, training
+from toylib.engine import LOSSES, PLACES, UPDATES, Copies
 from toylib.schedules import SCHEDULES
-from toylib.sweep import LOSSES, UPDATES, Copies, median
+from toylib.sweep import median
 from toylib.training import OPTIMIZERS
 
 MODULE = sys.modules["toylib.sweep"]  # `toylib.sweep` est la fonction
@@ -99,7 +100,7 @@ def test_each_row_is_what_train_gives(optimizer, batch_size):
             assert (getattr(result.history(k), name) == getattr(result, name)[k]).all()
 
 
-@pytest.mark.parametrize("schedule", [*SCHEDULES, lambda step: 1 / (1 + step)], ids=[*SCHEDULES, "fonction"])
+@pytest.mark.parametrize("schedule", [*SCHEDULES, lambda step, steps: 1 / (1 + step)], ids=[*SCHEDULES, "fonction"])
 @pytest.mark.parametrize("batch_size", [None, 33])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_schedule_is_the_one_of_train(optimizer, batch_size, schedule):
@@ -230,13 +231,37 @@ def test_iter_sweep_hands_over_the_curves_so_far(monkeypatch):
         assert (part.loss == whole.loss[:, : part.loss.shape[1]]).all()
 
 
+def test_iter_sweep_keeps_to_the_memory_it_is_given(monkeypatch):
+    f, y2 = gendata(100, seed=5)
+    whole = sweep(Net(2, seed=0), f, y2, 4, [0.01, 0.1, 1.0], seed=0)
+    monkeypatch.setattr(MODULE, "CHUNK", 0)
+    monkeypatch.setattr(MODULE, "MEMORY", 0)  # une copie par bloc
+    lengths, waiting = [], []
+    for part in iter_sweep(Net(2, seed=0), f, y2, 4, [0.01, 0.1, 1.0], seed=0):
+        lengths.append(part.loss.shape[1])
+        waiting.append(int(np.isnan(part.loss).sum()))
+        known = ~np.isnan(part.loss)
+        assert part.loss[known] == pytest.approx(whole.loss[:, : part.loss.shape[1]][known], abs=1e-6)
+    assert lengths == [1, 2, 3, 4, *[5] * 11]
+    assert waiting == [2, 4, 6, 8, *range(10, -1, -1)]
+
+
+def test_the_gradient_may_be_asked_twice():
+    model = NETS["trois couches, trois classes"]
+    x, labels = problem(model)
+    with torch.inference_mode():
+        net = Copies([model])
+        delta = LOSSES["cross_entropy"].slope(net.forward(x.T.contiguous()), one_hot(labels, model.nout).T.to(x.dtype))
+        assert torch.equal(net.backward(delta), net.backward(delta))
+
+
 def test_iter_sweep_stops_when_the_caller_stops(monkeypatch):
     monkeypatch.setattr(MODULE, "CHUNK", 0)
     steps = []
     monkeypatch.setitem(UPDATES, "sgd", lambda *_: lambda g, factor: steps.append(g))
     parts = iter_sweep(Net(2, seed=0), *gendata(100, seed=5), 1000, [0.1], optimizer="sgd")
     next(parts), next(parts), parts.close()
-    assert len(steps) == 2
+    assert len(steps) == 1
 
 
 @pytest.mark.parametrize("models", [Net(2, seed=0), [Net(2, seed=0), Net(2, seed=1)]])
@@ -244,12 +269,12 @@ def test_iter_sweep_stops_when_the_caller_stops(monkeypatch):
 def test_blocks_change_nothing(monkeypatch, models, seed):
     f, y2 = gendata(100, seed=6)
     sizes = []
-    real = MODULE._iter_curves
-    monkeypatch.setattr(MODULE, "_iter_curves", lambda task, copies: sizes.append(len(copies)) or real(task, copies))
+    real = MODULE.run
+    monkeypatch.setattr(MODULE, "run", lambda task: sizes.append(len(task.copies)) or real(task))
     lrs = np.geomspace(1e-3, 0.1, 5)
     whole = sweep(models, f, y2, 6, lrs, batch_size=30, seed=3)
     assert len(sizes) == 1
-    monkeypatch.setattr(MODULE, "MEMORY", 2 * (16 + 16 + 2) * 100 * 4 * 2)  # deux copies à la fois
+    monkeypatch.setattr(MODULE, "MEMORY", PLACES * (16 + 16 + 2) * 100 * 4 * 2)  # deux copies à la fois
     blocks = sweep(models, f, y2, 6, lrs, batch_size=30, seed=seed)
     assert max(sizes[1:]) == 2
     if seed is not None:
@@ -262,12 +287,12 @@ def test_blocks_change_nothing(monkeypatch, models, seed):
 def test_a_bar_is_drawn_only_for_what_lasts(capsys, monkeypatch):
     shown = []
 
-    class Bar(MODULE.tqdm):
+    class Bar(training.tqdm):
         def __init__(self, **options):
             shown.append(options)
             super().__init__(**options)
 
-    monkeypatch.setattr(MODULE, "tqdm", Bar)
+    monkeypatch.setattr(training, "tqdm", Bar)
     sweep(Net(2, seed=0), *gendata(50, seed=0), 3, [0.1, 0.2])
     assert shown[0]["delay"] == 1
     assert shown[0]["total"] == 4
@@ -281,7 +306,7 @@ def test_a_bar_is_drawn_only_for_what_lasts(capsys, monkeypatch):
 def test_the_bar_ends_full(monkeypatch):
     counted = []
     monkeypatch.delenv("TQDM_DISABLE")
-    monkeypatch.setattr(MODULE.tqdm, "update", lambda self, n: counted.append(n))
+    monkeypatch.setattr(training.tqdm, "update", lambda self, n: counted.append(n))
     monkeypatch.setattr(MODULE, "MEMORY", 0)
     monkeypatch.setattr(MODULE, "CHUNK", 0)
     sweep(Net(2, seed=0), *gendata(50, seed=0), 7, [0.1, 0.2, 0.3])

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from toylib import History, Net, Score, gendata, test, train
-from toylib.training import OPTIMIZERS, iter_train
+from toylib.training import OPTIMIZERS
 
 LABELS = ("sum", "xor", "band")
 
@@ -92,12 +93,55 @@ def test_the_last_batch_may_be_smaller_and_every_sample_is_used():
     assert len(counted) == 2 * math.ceil(7 / 3)
 
 
-def test_iter_train_stops_when_the_caller_stops():
-    f, y2 = gendata(seed=0)
-    model = Net(2, seed=0)
-    scores = iter_train(model, f, y2, 1000, 0.1)
-    next(scores), next(scores), scores.close()
-    assert test(model, f, y2).loss != pytest.approx(test(Net(2, seed=0), f, y2).loss, abs=1e-6)
+class Noisy(nn.Module):
+    """Un réseau à soi, dont deux couches n'ont pas le même sens en apprentissage et en mesure."""
+
+    def __init__(self, nins, nout):
+        super().__init__()
+        self.first, self.second = nn.Linear(nins, 16), nn.Linear(16, nout)
+        self.norm, self.dropout = nn.BatchNorm1d(16), nn.Dropout(0.2)
+
+    def forward(self, x):
+        return self.second(self.dropout(torch.relu(self.norm(self.first(x)))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_any_network_learns_three_classes_of_three_features(dtype):
+    torch.manual_seed(0)
+    x = torch.randn(300, 3)
+    labels = x.argmax(dim=1)
+    history = train(Noisy(3, 3).to(dtype), x, labels, 100, 0.03, batch_size=50, valid=(x, labels), seed=0)
+    assert history.accuracy[-1] > 0.9
+    assert (history.accuracy == history.valid_accuracy).all()  # mesurées toutes deux sans dropout
+
+
+def test_a_network_learns_in_training_mode_and_each_module_gets_its_own_mode_back():
+    f, y2 = gendata(100, seed=0)
+    model, seen = Noisy(2, 2), set()
+    model.norm.eval()
+    model.dropout.register_forward_hook(lambda part, *_: seen.add((part.training, torch.is_grad_enabled())))
+    before = model.norm.running_mean.clone()
+    test(model, f, y2)
+    assert (seen, model.training, model.norm.training) == ({(False, False)}, True, False)
+    assert torch.equal(model.norm.running_mean, before)
+    train(model, f, y2, 2, 0.1)
+    assert seen == {(False, False), (True, True)}
+    assert (model.training, model.norm.training, model.dropout.training) == (True, False, True)
+    assert not torch.equal(model.norm.running_mean, before)
+    model.eval()
+    train(model, f, y2, 1, 0.1)
+    assert not any(part.training for part in model.modules())
+
+
+def test_a_refused_network_keeps_its_modes_and_its_weights():
+    f, y2 = gendata(100, seed=0)
+    model = Noisy(3, 2)
+    model.dropout.eval()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="^model doit accepter"):
+        train(model, f, y2, 2, 0.1)
+    assert (model.training, model.dropout.training) == (True, False)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_targets_may_be_rows_or_indices_lists_or_tensors():
@@ -176,7 +220,7 @@ def test_an_optimizer_may_have_groups_or_only_some_of_the_weights():
 
     rates = []
     made = lambda params, lr: rates.append(groups(params, lr)) or rates[0]  # noqa: E731
-    train(model, f, y2, 4, 0.1, optimizer=made, schedule=lambda step: 1 / (1 + step), seed=3)
+    train(model, f, y2, 4, 0.1, optimizer=made, schedule=lambda step, steps: 1 / (1 + step), seed=3)
     moved = [not torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters())]
     assert moved == [True, True, False, False, True, True]
     assert [group["lr"] for group in rates[0].param_groups] == pytest.approx([0.25, 0.025])

@@ -3,10 +3,13 @@
 import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def shown(value: object) -> str:
@@ -33,10 +36,11 @@ def check_whole(name: str, value: object, least: int = 0) -> int:
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} doit être un entier ; reçu : {shown(value)}.")
-    if not least <= value < 2**63:
+    number = int(value)
+    if not least <= number < 2**63:
         wanted = f"un entier d'au moins {least} (et de 63 bits au plus)"
         raise ValueError(f"{name} doit être {wanted} ; reçu : {shown(value)}.")
-    return int(value)
+    return number
 
 
 def check_fits(name: str, count: int) -> None:
@@ -68,7 +72,7 @@ def check_real(name: str, value: object) -> float:
     return number
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """`value`, ou le nombre que porte un tableau ou un tenseur sans dimension."""
     try:
         return value.item() if getattr(value, "ndim", None) == 0 else value
@@ -90,7 +94,7 @@ def check_lr(value: object, name: str = "lr") -> float:
     return value
 
 
-def check_list(name: str, values: object, wanted: str) -> list:
+def check_list(name: str, values: Any, wanted: str) -> list:
     """Rend la liste des éléments d'une suite, d'un tableau ou d'un tenseur ; ni texte, ni octets, ni ensemble.
 
     >>> check_list("hidden", range(2), "une suite de largeurs")
@@ -132,29 +136,25 @@ def check_rates(values: object, layers: int) -> list[float] | list[list[float]]:
     return rates
 
 
-def check_reach(name: str, lr: float, dtype: torch.dtype, gain: float = 1.0) -> None:
-    """Vérifie que des poids de type `dtype` peuvent faire un pas au taux `lr`, que l'optimiseur multiplie par `gain`.
+def check_reach(rates: Mapping[str, float], planned: Sequence[float], dtype: torch.dtype, gain: float = 1.0) -> None:
+    """Vérifie que des poids `dtype` peuvent faire un pas à chaque taux de `rates`, donné par son nom.
 
-    Lève : `ValueError` si le taux est nul ou infini dans ce type.
+    Le taux est multiplié par un facteur de `planned`, la planification, et au plus par `gain` : 10 pour Adam.
 
-    >>> check_reach("lr", 1e30, torch.float32)
+    Lève : `ValueError` si un taux, ou son produit par un facteur, est nul ou infini dans ce type.
+
+    >>> check_reach({"lr": 1e30}, [1.0], torch.float32)
     """
     kind = torch.finfo(dtype)
-    low, high = kind.tiny * kind.eps, kind.max / gain
-    if not low <= lr <= high:
-        wanted = f"entre {low:.1e} et {high:.1e}, pour des poids {kind.dtype} et cet optimiseur"
-        raise ValueError(f"{name} doit être {wanted} ; reçu : {lr!r}.")
-
-
-def check_peak(planned: Sequence[float], lr: float, dtype: torch.dtype, gain: float = 1.0) -> None:
-    """Vérifie de même le produit de `lr` par chaque facteur `planned` d'une planification.
-
-    >>> check_peak([0.5, 1.0], 1e30, torch.float32)
-    """
-    peak, most = max(planned, default=0.0), torch.finfo(dtype).max
-    if lr * peak * gain > most:
-        step, wanted = planned.index(peak), f"au plus {most / gain / lr:.1e}, pour des poids {dtype} au taux {lr!r}"
-        raise ValueError(f"schedule({step}) doit être {wanted} ; reçu : {peak!r}.")
+    low, high, most = kind.tiny * kind.eps, kind.max / gain, kind.max / gain / max(1.0, *rates.values())
+    for name, lr in rates.items():
+        if not low <= lr <= high:
+            wanted = f"entre {low:.1e} et {high:.1e}, pour des poids {kind.dtype} et cet optimiseur"
+            raise ValueError(f"{name} doit être {wanted} ; reçu : {lr!r}.")
+    peak = max(planned, default=0.0)
+    if peak > most:
+        wanted = f"au plus {most:.1e}, pour des poids {kind.dtype} à ce taux"
+        raise ValueError(f"schedule({planned.index(peak)}, {len(planned)}) doit être {wanted} ; reçu : {peak!r}.")
 
 
 def check_range(lrs: Sequence, planned: Sequence[float], dtype: torch.dtype, optimizer: str) -> None:
@@ -162,11 +162,10 @@ def check_range(lrs: Sequence, planned: Sequence[float], dtype: torch.dtype, opt
 
     >>> check_range([0.1, 1.0], [1.0], torch.float32, "adam")
     """
-    multiple = 10.0 if optimizer == "adam" else 1.0
-    flat = [(f"lrs[{i}]", lr) for i, row in enumerate(lrs) for lr in (row if isinstance(row, list) else [row])]
-    for name, lr in flat:
-        check_reach(name, lr, dtype, multiple)
-    check_peak(planned, max(1.0, *(lr for _, lr in flat)), dtype, multiple)  # 1 : le balayage prend le facteur à part
+    rates: dict[str, float] = {}
+    for i, row in enumerate(lrs):
+        rates |= {f"lrs[{i}][{j}]": lr for j, lr in enumerate(row)} if isinstance(row, list) else {f"lrs[{i}]": row}
+    check_reach(rates, planned, dtype, gain=10.0 if optimizer == "adam" else 1.0)
 
 
 def check_flag(name: str, value: object) -> bool:
@@ -192,7 +191,9 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> str:
     return value
 
 
-def to_tensor(name: str, values: object, dtype: torch.dtype | None = None) -> torch.Tensor:
+def to_tensor(
+    name: str, values: object, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+) -> torch.Tensor:
     """Un tenseur dense et sans gradient, de type `dtype` ; par défaut, int64 ou float64.
 
     Lève : `TypeError` si ce n'est pas un tableau de nombres réels, `ValueError` si des valeurs sont masquées.
@@ -206,7 +207,7 @@ def to_tensor(name: str, values: object, dtype: torch.dtype | None = None) -> to
     try:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
             raise TypeError
-        return tensor.detach().to("cpu", dtype or (torch.int64 if tensor.dtype == torch.int64 else torch.float64))
+        return tensor.detach().to(device, dtype or (torch.int64 if tensor.dtype == torch.int64 else torch.float64))
     except Exception:
         found = f"un tenseur {tensor.dtype}, {tensor.layout}, {tensor.device}"
         raise TypeError(f"{name} doit être un tableau dense de nombres ; reçu : {found}.") from None
@@ -230,53 +231,153 @@ def _from_numpy(name: str, values: object) -> torch.Tensor:
         return torch.from_numpy(array if kept else array.astype(np.float64))
 
 
-def check_weights(model: torch.nn.Module) -> torch.dtype:
-    """Rend le type des poids de `model` : tous float32 ou tous float64, denses, sur le processeur.
+def as_tensors(
+    model: nn.Module, data: object, target: object, *, names: Sequence[str] = ("data", "target")
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Convertit des tableaux en tenseurs : entrées (n, d) du type et sur l'appareil des poids, classes int64 (n,).
 
-    >>> check_weights(torch.nn.Linear(2, 2))
-    torch.float32
+    Lève : `ValueError` ou `TypeError` si `model` n'est pas un réseau de (n, d) vers (n, classes), si un tableau est
+    vide, de mauvaise largeur ou contient NaN, si les longueurs diffèrent, si les classes ne conviennent pas.
+
+    >>> x, labels = as_tensors(nn.Linear(2, 2), [[0, 1], [2, 3]], [[1, 0], [0, 1]])
+    >>> labels
+    tensor([0, 1])
     """
-    kinds = {(part.dtype, part.device.type, part.layout) for part in model.parameters()}
-    if kinds not in _KINDS:
-        found = " ; ".join(sorted(" ".join(map(str, kind)) for kind in kinds)) or "aucun poids"
-        wanted = "tous float32 ou tous float64, denses et sur le processeur"
+    dtype, device = check_weights(model)
+    x, width = to_tensor(names[0], data, dtype, device), getattr(model, "nins", "d")
+    if x.ndim != 2 or width not in ("d", x.shape[1]):
+        wanted = f"(n, {width}), comme les entrées du réseau"
+        raise ValueError(f"{names[0]} doit être de forme {wanted} ; reçu : {tuple(x.shape)}.")
+    if len(x) == 0:
+        raise ValueError(f"{names[0]} doit contenir au moins un échantillon ; reçu : un tableau vide.")
+    if not x.isfinite().all():
+        raise ValueError(f"{names[0]} doit être fait de nombres finis en {dtype} ; reçu : NaN ou infini.")
+    y = to_tensor(names[1], target)
+    if y.ndim == 0 or len(y) != len(x):
+        raise ValueError(f"{names[1]} doit avoir {len(x)} lignes, comme {names[0]} ; reçu : forme {tuple(y.shape)}.")
+    return x, _labels(names[1], y, _classes(model, x[:2])).to(device)
+
+
+def check_valid(model: nn.Module, valid: object) -> tuple[torch.Tensor, torch.Tensor]:
+    """Les tenseurs d'un jeu de validation (f, y2), comme `as_tensors` ; mêmes erreurs, qui nomment `valid`."""
+    if not isinstance(valid, tuple | list) or len(valid) != 2:
+        raise TypeError(f"valid doit être un couple (f, y2) ; reçu : {type(valid).__name__}.")
+    return as_tensors(model, *valid, names=("valid[0]", "valid[1]"))
+
+
+@contextmanager
+def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Met `model` en mode d'apprentissage ou de mesure, puis rend à chacun de ses modules celui qu'il avait.
+
+    >>> model = nn.Dropout()
+    >>> with mode(model, training=False):
+    ...     model(torch.ones(1))
+    tensor([1.])
+    >>> model.training
+    True
+    """
+    before = [(part, part.training) for part in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for part, was in before:
+            part.training = was
+
+
+def _classes(model: nn.Module, x: torch.Tensor) -> int:
+    """Le nombre de classes de `model`, d'après ce qu'il rend des entrées `x`."""
+    try:
+        with torch.no_grad(), mode(model, training=False):
+            logits = model(x)
+    except Exception as error:
+        found = f"une erreur, {type(error).__name__} ({shown(str(error))})"
+        wanted = f"accepter des entrées de forme (n, {x.shape[1]}), celle de data, de type {x.dtype}"
+        raise ValueError(f"model doit {wanted} ; reçu : {found}.") from error
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        found = f"forme {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
+        wanted = f"rendre des logits de forme (n, classes), une ligne pour chacune des {len(x)} entrées d'essai"
+        raise ValueError(f"model doit {wanted} ; reçu : {found}.")
+    return logits.shape[1]
+
+
+def _labels(name: str, y: torch.Tensor, classes: int) -> torch.Tensor:
+    """Les classes int64 (n,) de lignes one-hot (n, classes) ou d'indices (n,)."""
+    if y.ndim == 1 and y.isfinite().all() and ((y == y.long()) & (y >= 0) & (y < classes)).all():
+        return y.long()
+    if y.ndim == 2 and y.shape[1] == classes and ((y == 0) | (y == 1)).all() and (y.sum(dim=1) == 1).all():
+        return y.argmax(dim=1)
+    values = [f"{value:g}" for value in y.flatten().unique().tolist()]
+    found = f"forme {tuple(y.shape)}, valeurs {', '.join([*values[:5], '…'] if len(values) > 5 else values)}"
+    wanted = (
+        f"des lignes de {classes} nombres avec un seul 1 et des 0, ou des indices de classe entre 0 et {classes - 1}"
+    )
+    raise ValueError(f"{name} doit contenir {wanted} ; reçu : {found}.")
+
+
+def numpy_generator(seed: int | None) -> np.random.Generator:
+    """De même pour NumPy : sans graine, un générateur que tire son état global, celui de `np.random.seed`.
+
+    >>> numpy_generator(7).integers(10, size=3).tolist()
+    [9, 6, 6]
+    """
+    if seed is None:  # l'état global, justement
+        return np.random.default_rng(np.random.randint(2**31, size=4))  # noqa: NPY002
+    return np.random.default_rng(check_whole("seed", seed))
+
+
+def check_weights(model: object) -> tuple[torch.dtype, torch.device]:
+    """Le type et l'appareil des poids de `model` : tous float32 ou tous float64, denses, sur un même appareil.
+
+    >>> check_weights(nn.Linear(2, 2))
+    (torch.float32, device(type='cpu'))
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model doit être un réseau, Net ou `nn.Module` ; reçu : {type(model).__name__}.")
+    kinds = {(part.dtype, part.device, part.layout) for part in model.parameters()}
+    lazy = any(nn.parameter.is_lazy(part) for part in model.parameters())
+    (dtype, device, layout), *others = [*kinds, (None, None, None)]
+    sound = dtype in (torch.float32, torch.float64) and layout == torch.strided and device.type != "meta"
+    if not sound or len(others) > 1 or lazy:
+        found = "des poids que le premier appel tirera" if lazy else "aucun poids"
+        found = " ; ".join(sorted(" ".join(map(str, kind)) for kind in kinds)) if kinds and not lazy else found
+        wanted = "tous float32 ou tous float64, denses et sur un même appareil"
         raise ValueError(f"model doit avoir des poids {wanted} ; reçu : {found}.")
-    return next(iter(kinds))[0]
+    return dtype, device
 
 
-_KINDS = [{(dtype, "cpu", torch.strided)} for dtype in (torch.float32, torch.float64)]
+def random_generator(seed: int | None) -> torch.Generator:
+    """Un générateur aléatoire neuf, de graine `seed` ; sans graine, le générateur global de PyTorch.
+
+    Lève : `ValueError` ou `TypeError` si `seed` n'est pas un entier positif ou nul.
+
+    >>> random_generator(7).initial_seed()
+    7
+    """
+    if seed is None:
+        return torch.default_generator
+    return torch.Generator().manual_seed(check_whole("seed", seed))
 
 
-def check_optimizer(made: object, model: torch.nn.Module, planned: Sequence[float]) -> None:
+def check_optimizer(made: object, model: nn.Module, planned: Sequence[float]) -> None:
     """Vérifie que l'optimiseur `made` peut entraîner `model`, aux taux que multiplient les facteurs `planned`.
 
     Lève : `TypeError` si ce n'est pas un optimiseur, `ValueError` s'il ne convient pas.
 
-    >>> model = torch.nn.Linear(2, 2)
+    >>> model = nn.Linear(2, 2)
     >>> check_optimizer(torch.optim.SGD(model.parameters(), 0.1), model, [1.0])
     """
     if not isinstance(made, torch.optim.Optimizer):
         raise TypeError(f"optimizer doit rendre un torch.optim.Optimizer ; reçu : {type(made).__name__}.")
     _check_step(made)
     _check_params([part for group in made.param_groups for part in group["params"]], model)
-    dtype, scheduled = check_weights(model), set(planned) - {1.0}
     for group in made.param_groups:
+        beta = float(group.get("betas", (0.0,))[0])
+        gain = 1 / (1 - beta) if 0 <= beta < 1 else 1.0  # de ce qu'Adam fait du taux, à son premier pas
         if "lr" in group:
-            lr = float(group["lr"])
-            check_reach("lr", lr, dtype, gain(group))
-            check_peak(planned, lr, dtype, gain(group))
-        elif scheduled:
+            check_reach({"lr": float(group["lr"])}, planned, check_weights(model)[0], gain)
+        elif set(planned) - {1.0}:
             raise ValueError(f"optimizer doit avoir un taux lr à planifier ; reçu : {type(made).__name__}, sans lr.")
-
-
-def gain(group: Mapping) -> float:
-    """Ce par quoi un optimiseur multiplie au plus le taux d'un groupe : pour Adam, 1 / (1 - β₁), au premier pas.
-
-    >>> gain({"lr": 0.1}), round(gain({"lr": 0.1, "betas": (0.9, 0.999)}))
-    (1.0, 10)
-    """
-    beta = float(group.get("betas", (0.0,))[0])
-    return 1 / (1 - beta) if 0 <= beta < 1 else 1.0
 
 
 def _check_step(made: torch.optim.Optimizer) -> None:
@@ -290,7 +391,7 @@ def _check_step(made: torch.optim.Optimizer) -> None:
         )
 
 
-def _check_params(parts: Sequence[torch.Tensor], model: torch.nn.Module) -> None:
+def _check_params(parts: Sequence[torch.Tensor], model: nn.Module) -> None:
     """Un optimiseur doit porter sur des poids de `model`, tous ou certains, dont un au moins s'apprend."""
     own = {id(part) for part in model.parameters()}
     foreign = sum(id(part) not in own for part in parts)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from toylib._checks import check_choice, check_fits, check_real, check_whole
+from toylib._checks import check_choice, check_fits, check_real, check_whole, numpy_generator
 
 RULES = ("sum", "band", "xor", "random")
 
@@ -53,14 +53,15 @@ def gendata(
     noise = check_real("noise", noise)
     if not 0 <= noise <= 1:
         raise ValueError(f"noise doit être une part entre 0 et 1 ; reçu : {noise!r}.")
-    rng = np.random.default_rng(np.random.get_bit_generator() if seed is None else check_whole("seed", seed))
+    rng = numpy_generator(seed)
 
     x, y = rng.random((2, n, nins))
     total = x + y
     labels = _labels(total, rule, rng)
     flipped = rng.permutation(n)[: round(noise * n)]
     labels[flipped] = 1 - labels[flipped]
-    return np.log(total).astype(np.float32), np.eye(2, dtype=np.float32)[labels]
+    one_hot = np.stack([1 - labels, labels], axis=1)
+    return np.log(total).astype(np.float32), one_hot.astype(np.float32)
 
 
 def _labels(total: np.ndarray, rule: str, rng: np.random.Generator) -> np.ndarray:

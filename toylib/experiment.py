@@ -10,13 +10,13 @@ from typing import NoReturn
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from toylib._checks import check_choice, check_lrs, check_range, check_whole, shown
 from toylib.data import RULES, gendata
+from toylib.french import comma, percent
 from toylib.network import Net
-from toylib.plotting import comma, percent, plot_history
-from toylib.training import OPTIMIZERS, History, iter_train
+from toylib.plotting import plot_history
+from toylib.training import OPTIMIZERS, History, train
 
 
 def toytest(
@@ -52,16 +52,13 @@ def toytest(
     check_range(lrs, [], torch.float32, check_choice("optimizer", optimizer, OPTIMIZERS))
     out = _check_out(out)
     f, y2 = gendata(rule=rule, seed=seed)
-    seed = torch.randint(2**62, ()).item() if seed is None else seed  # le même départ pour tous les taux
-    list(iter_train(Net(2, seed=0), f, y2, epochs=1, lr=1.0, seed=0))  # les modules que torch charge au premier pas
+    seed = int(torch.randint(2**62, ())) if seed is None else seed  # le même départ pour tous les taux
+    train(Net(2, seed=0), f, y2, epochs=1, lr=1.0, seed=0)  # les modules que torch charge au premier pas
     print(_ROW.format("taux", "perte", "exactitude", "99 % atteints", "durée"))
     histories = {}
     for lr in lrs:
         start = time.perf_counter()
-        scores = iter_train(Net(2, seed=seed), f, y2, epochs, lr, optimizer=optimizer, seed=seed)
-        histories[lr] = History.of(
-            tqdm(scores, f"lr = {comma(lr)}", epochs + 1, leave=False, disable=None, unit="époque")
-        )
+        histories[lr] = train(Net(2, seed=seed), f, y2, epochs, lr, optimizer=optimizer, seed=seed)
         print(_row(lr, histories[lr], time.perf_counter() - start))
     figure = _figure(histories)
     if out is not None:

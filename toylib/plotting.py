@@ -1,8 +1,8 @@
 """Les figures : chaque fonction dessine sur des axes `ax` et les rend. Nombres à virgule décimale."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,13 +13,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from toylib._checks import check_choice, shown
+from toylib._checks import as_tensors, check_choice, shown
+from toylib.french import METRIC_NAMES, comma, percent
 from toylib.network import Net
 from toylib.sweep import Sweep, median
-from toylib.training import History, as_tensors
+from toylib.training import History
 
 # Okabe & Ito, « Color Universal Design », 2008 ; le trait change avec la couleur.
-STYLES = (
+STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": "-"},
     {"color": "#D55E00", "linestyle": (0, (6, 2))},
     {"color": "#009E73", "linestyle": (0, (1.2, 1.2))},
@@ -29,33 +30,7 @@ STYLES = (
 )
 LOSS_RANGE = (1e-3, 10.0)
 REGIONS = ("#FBE3D0", "#CFE3F1")  # le fond des deux classes
-_LABELS = {"loss": "Perte (entropie croisée)", "accuracy": "Exactitude"}
-
-
-def comma(number: float, digits: int = 3) -> str:
-    """Écrit un nombre avec `digits` chiffres significatifs, une virgule décimale et sans exposant.
-
-    >>> comma(0.001), comma(1.26e-05), comma(12.0)
-    ('0,001', '0,0000126', '12')
-    """
-    if not np.isfinite(number):
-        return "∞" if number > 0 else "-∞" if number < 0 else "indéfini"
-    return f"{Decimal(f'{number:.{digits}g}').normalize():f}".replace(".", ",")
-
-
 _number = partial(comma, digits=6)  # le nom d'une graduation
-
-
-def percent(share: float, digits: int = 3) -> str:
-    """Écrit une part en pour cent, sans arrondir à 100 % ce qui n'y est pas.
-
-    >>> percent(0.914), percent(0.9999)
-    ('91,4\\xa0%', '99,9\\xa0%')
-    """
-    text = comma(100 * share, digits)
-    if text == "100" and share < 1:
-        text = "99,9"
-    return f"{text} %"
 
 
 def plot_history(history: History, ax: Axes | None = None, *, metric: str = "loss", label: str | None = None) -> Axes:
@@ -77,7 +52,7 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     """
     if not isinstance(history, History):
         raise TypeError(f"history doit être un History, que rend train ; reçu : {type(history).__name__}.")
-    check_choice("metric", metric, _LABELS)
+    check_choice("metric", metric, METRIC_NAMES)
     ax = _check_axes(ax, label)
     style = STYLES[len(ax.lines) % len(STYLES)]
     curve, valid = getattr(history, metric), getattr(history, f"valid_{metric}")
@@ -119,7 +94,7 @@ def format_axes(ax: Axes, metric: str) -> None:
     >>> ax.get_ylabel()
     'Exactitude'
     """
-    ax.set(xlabel="Époque", ylabel=_LABELS[metric])
+    ax.set(xlabel="Époque", ylabel=METRIC_NAMES[metric])
     ax.grid(color="0.88")
     ax.set_axisbelow(True)
     if metric == "loss":
@@ -168,7 +143,7 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
     """
     _check_sweep(sweep)
     if metric is not None:
-        check_choice("metric", metric, _LABELS)
+        check_choice("metric", metric, METRIC_NAMES)
     top = ax = _check_axes(ax, label)
     if label is None:
         _draw_zones(ax, sweep)
@@ -208,7 +183,7 @@ def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: d
         ax.plot(lrs, np.median(final, axis=0), label=name, linewidth=width, **style)
     format_axes(ax, metric)
     ax.set(xscale="log", xlim=(lrs[0] / 1.02, lrs[-1] * 1.02), xlabel="Taux d'apprentissage")
-    ax.set_ylabel(f"{_LABELS[metric]}, à la fin")
+    ax.set_ylabel(f"{METRIC_NAMES[metric]}, à la fin")
     put_ticks(ax.xaxis)
 
 
@@ -244,7 +219,7 @@ def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -
     2
     """
     _check_sweep(sweep)
-    check_choice("metric", metric, _LABELS)
+    check_choice("metric", metric, METRIC_NAMES)
     ax = _check_axes(ax)
     lrs = sweep.lrs
     colors = ScalarMappable(LogNorm(min(lrs) / 1.01, max(lrs) * 1.01), "viridis")
@@ -272,8 +247,17 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     x, labels = as_tensors(Net(2, seed=0), data, target)
     ax = _check_axes(ax)
     for name, color, marker in ((0, "#D55E00", "o"), (1, "#0072B2", "^")):
-        points = x[labels == name].T.numpy()
-        ax.scatter(*points, s=22, c=color, marker=marker, edgecolors="white", linewidths=0.4, label=f"classe {name}")
+        horizontal, vertical = x[labels == name].T.numpy()
+        ax.scatter(
+            horizontal,
+            vertical,
+            s=22,
+            c=color,
+            marker=marker,
+            edgecolors="white",
+            linewidths=0.4,
+            label=f"classe {name}",
+        )
     ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
     put_ticks(ax.xaxis)
     put_ticks(ax.yaxis)

@@ -1,34 +1,35 @@
-"""Le balayage : un réseau copié, un taux d'apprentissage par copie, toutes les copies entraînées ensemble.
-
-Le gradient est celui que la leçon 05 calcule à la main. Deux différences seulement : chaque tableau a une
-dimension de plus, les K copies, et les échantillons y sont en colonnes. Les valeurs d'une couche sont de
-forme (K, largeur, n), ses poids de forme (K, largeur, entrées).
-"""
+"""Le balayage : un réseau copié, un taux d'apprentissage par copie, toutes les copies entraînées ensemble."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import one_hot
-from tqdm.auto import tqdm
+from torch import nn
 
-from toylib._checks import check_choice, check_flag, check_range, check_rates, check_whole, shown
-from toylib.network import Net, check_plain, random_generator
+from toylib._checks import (
+    as_tensors,
+    check_choice,
+    check_flag,
+    check_range,
+    check_rates,
+    check_valid,
+    check_weights,
+    check_whole,
+    random_generator,
+    shown,
+)
+from toylib.engine import LOSSES, PLACES, UPDATES, Epoch, Task, run
+from toylib.network import Net
 from toylib.schedules import Schedule, factors
-from toylib.training import History, as_tensors, check_valid
+from toylib.training import History, progress
 
 CHUNK = 0.01  # secondes d'entraînement entre deux états des courbes
-MEMORY = 2**28  # octets que les copies peuvent prendre ensemble ; au-delà, elles sont entraînées bloc par bloc
+MEMORY = 2**28  # octets que les copies peuvent prendre ensemble ; au-delà, elles sont entraînées bloc par bloc
 SMALL = 2**15  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que se gêner
-BAR = {"unit": "époque", "delay": 1, "leave": False, "bar_format": "{desc} : {percentage:.0f} % |{bar}|"}
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,9 @@ class Sweep:
         """
         if check_whole("k", k, -len(self.lrs)) >= len(self.lrs):
             raise ValueError(f"k doit être le rang d'un taux, de 0 à {len(self.lrs) - 1} ; reçu : {k!r}.")
-        curves = (self.loss, self.accuracy, self.valid_loss, self.valid_accuracy)
-        several = self.loss.ndim > 2
-        return History(*(None if curve is None else (median(curve) if several else curve)[k] for curve in curves))
+        names = ("loss", "accuracy", "valid_loss", "valid_accuracy")
+        curves = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return History(**{name: (median(curve) if curve.ndim > 2 else curve)[k] for name, curve in curves.items()})
 
     def good(self) -> tuple[float, float] | None:
         """Les bornes du domaine des bons taux ; None si aucun taux n'apprend.
@@ -133,29 +134,29 @@ def sweep(
 
     Lève : `ValueError` ou `TypeError`, avant tout entraînement.
 
-    >>> from toylib.data import gendata
+    >>> from toylib import gendata
     >>> f, y2 = gendata(200, seed=0)
     >>> result = sweep(Net(2, seed=0), f, y2, epochs=50, lrs=[0.001, 0.1])
     >>> result.loss.shape, bool(result.loss[1, -1] < result.loss[0, -1])
     ((2, 51), True)
     """
-    options = {"optimizer": optimizer, "batch_size": batch_size, "schedule": schedule, "seed": seed}
-    task = _check(model, data, target, epochs, lrs, **options, valid=valid, loss=loss, weights=weights)
-    blocks = task.blocks()
-    with tqdm(total=len(blocks) * (task.epochs + 1), desc="Balayage", disable=_no_bar(), **BAR) as bar:
-        done = []
-        for copies in blocks:
-            seen = 0
-            for curves in _iter_curves(task, copies):
-                bar.update(curves[0].shape[1] - seen)
-                seen = curves[0].shape[1]
-            done.append(curves)
-    return task.sweep([np.concatenate(parts) for parts in zip(*done)])
-
-
-def _no_bar() -> bool:
-    """Vrai si `TQDM_DISABLE` demande de se passer de barre : dans un carnet, tqdm ne lit pas cette variable."""
-    return bool(os.environ.get("TQDM_DISABLE"))
+    plan = _check(
+        model,
+        data,
+        target,
+        epochs,
+        lrs,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        schedule=schedule,
+        seed=seed,
+        valid=valid,
+        loss=loss,
+        weights=weights,
+    )
+    with progress("Balayage", len(plan.tasks) * (plan.tasks[0].epochs + 1)) as bar:
+        *_, result = _deliver(plan, bar.update)
+    return result
 
 
 def iter_sweep(
@@ -163,230 +164,62 @@ def iter_sweep(
 ) -> Iterator[Sweep]:
     """Le même balayage, livré toutes les 10 ms environ : chaque fois, les courbes jusqu'à l'époque atteinte.
 
-    Mêmes arguments et mêmes erreurs que `sweep`. Qui cesse de parcourir arrête l'entraînement ; le
+    Mêmes arguments et mêmes erreurs que `sweep`. Si toutes les copies ne tiennent pas ensemble en mémoire, celles qui
+    attendent leur tour ont des courbes NaN, que la suite remplit. Qui cesse de parcourir arrête l'entraînement ; le
     dernier `Sweep` est entier.
 
-    >>> from toylib.data import gendata
+    >>> from toylib import gendata
     >>> *_, last = iter_sweep(Net(2, seed=0), *gendata(200, seed=0), epochs=50, lrs=[0.1])
     >>> last.loss.shape
     (1, 51)
     """
-    task = _check(model, data, target, epochs, lrs, **options)
-    for curves in _iter_curves(task, task.copies):
-        yield task.sweep(curves)
+    return _deliver(_check(model, data, target, epochs, lrs, **(sweep.__kwdefaults__ or {}) | options))
 
 
-class Copies:
-    """K réseaux de même architecture, et leur gradient, calculé comme dans la leçon 05.
+class _Plan(NamedTuple):
+    """Un balayage vérifié : ses taux, la forme (K,) ou (S, K) de ses courbes, une tâche par bloc de copies qui tient
+    dans `MEMORY` octets, et s'il faut garder les poids."""
 
-    Argument : `models`, les K réseaux, copiés et jamais modifiés. `weights`, (K, D), porte les D poids
-    et biais de chaque copie ; `layers` en est une vue, couche par couche : (K, largeur, entrées) pour
-    les poids, (K, largeur, 1) pour les biais.
-    """
-
-    def __init__(self, models: Sequence[Net]) -> None:
-        self.tanh = models[0].tanh
-        flat = {id(model): torch.cat([part.detach().flatten() for part in model.parameters()]) for model in models}
-        self.weights = torch.stack([flat[id(model)] for model in models])
-        self.layers = _layers(models[0], self.weights)
-        self._minus_one = self.weights.new_tensor(-1)
-        self._rooms: dict[int, list[tuple[Tensor, Tensor]]] = {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        """L'aller : les logits `(K, nout, n)` des entrées x `(nins, n)` ; garde les valeurs des couches."""
-        h = x.expand(len(self.weights), *x.shape)
-        self.values = [h]
-        for (W, b), tanh, (room, _) in zip(self.layers, self.tanh, self._room(x.shape[1])):
-            if tanh:  # tanh u = 2 σ(2u) - 1, trois fois plus rapide ; baddbmm calcule 2 (W h + b)
-                torch.baddbmm(b, W, h, beta=2, alpha=2, out=room).sigmoid_()
-                h = torch.add(self._minus_one, room, alpha=2, out=room)
-            else:
-                h = torch.baddbmm(b, W, h, out=room)
-            self.values.append(h)
-        W, b = self.layers[-1]
-        return torch.baddbmm(b, W, h)
-
-    def backward(self, delta: Tensor) -> Tensor:
-        """Le retour : le gradient (K, D) de la perte, d'après sa dérivée par rapport aux logits du dernier aller."""
-        n = delta.shape[2]
-        gradient = []
-        for k in reversed(range(len(self.layers))):
-            h = self.values[k]
-            gradient += [delta.sum(dim=2), torch.bmm(delta, h.mT).flatten(1)]
-            if k > 0:
-                W, _ = self.layers[k]
-                delta = torch.bmm(W.mT, delta, out=self._room(n)[k - 1][1])
-                if self.tanh[k - 1]:
-                    delta.addcmul_(delta, h.mul_(h), value=-1)  # delta ⊙ (1 - h²), sans rien allouer
-        return torch.cat(gradient[::-1], dim=1)
-
-    def _room(self, n: int) -> list[tuple[Tensor, Tensor]]:
-        """Par couche cachée, la place des valeurs et des δ de n échantillons : demandée une fois, et réutilisée."""
-        if n not in self._rooms:
-            shapes = [(len(self.weights), W.shape[1], n) for W, _ in self.layers[:-1]]
-            self._rooms[n] = [(self.weights.new_empty(shape), self.weights.new_empty(shape)) for shape in shapes]
-        return self._rooms[n]
-
-
-def _layers(model: Net, weights: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Les poids et les biais de chaque couche, comme des vues de `weights` (K, D)."""
-    shapes = [(*part.shape, 1)[:2] for part in model.parameters()]
-    parts = weights.split([rows * columns for rows, columns in shapes], dim=1)
-    views = [part.unflatten(1, shape) for part, shape in zip(parts, shapes)]
-    return list(zip(views[::2], views[1::2]))
-
-
-class Loss(NamedTuple):
-    """Une perte : sa valeur pour chaque échantillon, `(…, n)`, d'après les logits `(…, nout, n)` et les classes (n,) ;
-    et sa dérivée par rapport aux logits, d'après les logits et les cibles, `(…, nout, n)`."""
-
-    value: Callable[[Tensor, Tensor], Tensor]
-    slope: Callable[[Tensor, Tensor], Tensor]
-
-
-def _cross_entropy(z: Tensor, labels: Tensor) -> Tensor:
-    own = labels.expand(*z.shape[:-2], 1, -1)
-    return -z.log_softmax(dim=-2).gather(-2, own).squeeze(-2)
-
-
-def _squared(z: Tensor, labels: Tensor) -> Tensor:
-    return (z - one_hot(labels, z.shape[-2]).T).square().sum(dim=-2) / 2
-
-
-LOSSES = {
-    "cross_entropy": Loss(_cross_entropy, lambda z, y: z.softmax(dim=-2).sub_(y)),
-    "squared": Loss(_squared, torch.sub),
-}
-
-
-# Les optimiseurs : chacun rend une fonction qui, du gradient (K, D) et du facteur de la planification, fait faire
-# un pas aux K copies, chacune à son taux, lrs (K, 1), ou aux taux de ses couches, lrs (K, D).
-Update = Callable[[Tensor, float], None]
-
-
-def _sgd(weights: Tensor, lrs: Tensor) -> Update:
-    """La descente de gradient : w ← w - lr g."""
-
-    def step(g: Tensor, factor: float) -> None:
-        weights.addcmul_(lrs, g, value=-factor)
-
-    return step
-
-
-def _momentum(weights: Tensor, lrs: Tensor, beta: float = 0.9) -> Update:
-    """L'inertie, comme dans `torch.optim.SGD` : v ← β v + g, puis w ← w - lr v."""
-    v = torch.zeros_like(weights)
-
-    def step(g: Tensor, factor: float) -> None:
-        torch.add(g, v, alpha=beta, out=v)
-        weights.addcmul_(lrs, v, value=-factor)
-
-    return step
-
-
-def _adam(weights: Tensor, lrs: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Update:
-    """Adam, Kingma & Ba, 2015, algorithme 1, avec ε = 1e-8."""
-    m, v, eps, steps = torch.zeros_like(weights), torch.zeros_like(weights), weights.new_tensor(1e-8), count(1)
-
-    def step(g: Tensor, factor: float) -> None:
-        t = next(steps)
-        m.lerp_(g, 1 - beta1)  # m ← β₁ m + (1 - β₁) g
-        v.lerp_(g * g, 1 - beta2)
-        scale = torch.add(eps, v.sqrt(), alpha=(1 - beta2**t) ** -0.5)  # ε + √(v / (1 - β₂ᵗ))
-        weights.addcmul_(lrs, m / scale, value=-factor / (1 - beta1**t))
-
-    return step
-
-
-UPDATES = {"adam": _adam, "sgd": _sgd, "momentum": _momentum}
-
-
-class _Task(NamedTuple):
-    """Un balayage demandé, vérifié : les copies à entraîner, chacune un réseau et un taux, et sur quoi.
-
-    `sets` : entrées `(nins, n)` et classes `(n,)` des jeux à mesurer, le jeu d'entraînement en dernier.
-    `factors` : le facteur du taux à chaque pas. `state` : l'état du générateur avant le premier mélange, le même
-    pour tous les blocs.
-    """
-
-    copies: list[tuple[Net, float | list[float]]]
+    lrs: np.ndarray
     shape: tuple[int, ...]
-    sets: list[tuple[Tensor, Tensor]]
-    epochs: int
-    optimizer: str
-    batch_size: int
-    factors: list[float]
-    state: Tensor
-    loss: Loss
+    tasks: list[Task]
     weights: bool
 
-    def slope(self, logits: Tensor, y: Tensor) -> Tensor:
-        """La dérivée de la perte, moyenne sur les échantillons, par rapport aux logits."""
-        return self.loss.slope(logits, y).div_(y.shape[1])
 
-    def blocks(self) -> list[list[tuple[Net, float]]]:
-        """Les copies, en blocs qui tiennent dans `MEMORY` octets : valeurs et δ de chaque couche."""
-        model, samples = self.copies[0][0], max(x.shape[1] for x, _ in self.sets)
-        neurons = sum(layer.out_features for layer in (*model.hidden, model.output))
-        size = max(1, MEMORY // (2 * neurons * samples * model.output.weight.element_size()))
-        return [self.copies[start : start + size] for start in range(0, len(self.copies), size)]
-
-    def sweep(self, curves: Sequence[np.ndarray]) -> Sweep:
-        """Le `Sweep` des courbes de toutes les copies : perte et exactitude, dans l'ordre de `sets`, puis les poids."""
-        curves = [curve.reshape(*self.shape, *curve.shape[1:]) for curve in curves]
-        lrs = np.array([lr for _, lr in self.copies[: self.shape[-1]]])
-        for array in (lrs, *curves):
-            array.setflags(write=False)
-        kept = {"weights": curves.pop()} if self.weights else {}
-        return Sweep(lrs, *curves[-2:], *curves[:-2], **kept)
-
-
-def _check(
-    model,
-    data,
-    target,
-    epochs,
-    lrs,
-    *,
-    optimizer="adam",
-    batch_size=None,
-    schedule="constant",
-    seed=None,
-    valid=None,
-    loss="cross_entropy",
-    weights=False,
-) -> _Task:
+def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule, seed, valid, loss, weights) -> _Plan:
     """Vérifie les arguments de `sweep`."""
     models = _check_models(model)
     lrs = check_rates(lrs, layers=len(models[0].tanh) + 1)
-    sets = _check_sets(models[0], data, target, valid)
-    epochs, n = check_whole("epochs", epochs), sets[-1][0].shape[1]
+    sets = [] if valid is None else [check_valid(models[0], valid)]
+    sets.append(as_tensors(models[0], data, target))
+    epochs, n = check_whole("epochs", epochs), len(sets[-1][0])
     batch_size = n if batch_size is None else check_whole("batch_size", batch_size, 1)
     planned = factors(schedule, epochs * math.ceil(n / batch_size))
     check_range(lrs, planned, sets[-1][0].dtype, check_choice("optimizer", optimizer, UPDATES))
-    return _Task(
+    task = Task(
         copies=[(one, lr) for one in models for lr in lrs],
-        shape=(len(lrs),) if isinstance(model, Net) else (len(models), len(lrs)),
-        sets=sets,
+        sets=[(x.T.contiguous(), labels) for x, labels in sets],
         epochs=epochs,
-        optimizer=optimizer,
         batch_size=batch_size,
-        factors=planned,
+        optimizer=optimizer,
         loss=LOSSES[check_choice("loss", loss, LOSSES)],
-        weights=check_flag("weights", weights),
+        planned=planned,
         state=_state(seed, epochs, n),
     )
+    shape = (len(lrs),) if isinstance(model, Net) else (len(models), len(lrs))
+    return _Plan(np.array(lrs), shape, _blocks(task), check_flag("weights", weights))
 
 
-def _check_sets(model: Net, data, target, valid) -> list[tuple[Tensor, Tensor]]:
-    """Les jeux à mesurer, en colonnes : celui de validation, s'il y en a un, puis celui d'entraînement."""
-    sets = [as_tensors(model, data, target)]
-    if valid is not None:
-        sets.insert(0, check_valid(model, valid))
-    return [(x.T.contiguous(), labels) for x, labels in sets]
+def _blocks(task: Task) -> list[Task]:
+    """La tâche, en blocs de copies qui tiennent dans `MEMORY` octets."""
+    model, samples = task.copies[0][0], max(x.shape[1] for x, _ in task.sets)
+    neurons = sum(layer.out_features for layer in (*model.hidden, model.output))
+    size = max(1, MEMORY // (PLACES * neurons * samples * model.output.weight.element_size()))
+    starts = range(0, len(task.copies), size)
+    return [task._replace(copies=task.copies[start : start + size]) for start in starts]
 
 
-def _state(seed: int | None, epochs: int, n: int) -> Tensor:
+def _state(seed: int | None, epochs: int, n: int) -> torch.Tensor:
     """L'état du générateur avant le premier mélange. Sans graine, le générateur global avance aussitôt comme `train`
     le ferait avancer."""
     generator = random_generator(seed)
@@ -405,7 +238,7 @@ def _check_models(model) -> list[Net]:
         found = [type(one).__name__ for one in models] or model
         raise TypeError(f"model doit être un réseau Net, ou une suite de Net ; reçu : {shown(found)}.")
     for one in models:
-        check_plain(one)
+        _check_plain(one)
     if len({_architecture(one) for one in models}) > 1:
         raise ValueError("model doit être une suite de réseaux de même architecture ; reçu : des réseaux différents.")
     return models
@@ -416,72 +249,107 @@ def _architecture(model: Net) -> tuple:
     return model.tanh, *((part.shape, part.dtype) for part in model.parameters())
 
 
-def _iter_curves(task: _Task, copies: Sequence[tuple[Net, float]]) -> Iterator[list[np.ndarray]]:
-    """Entraîne `copies` ; livre, toutes les 10 ms environ, leurs courbes jusque-là : perte, exactitude, par jeu."""
-    models, lrs = zip(*copies)
-    net = Copies(models)
-    update = UPDATES[task.optimizer](net.weights, _rates(models[0], lrs))
-    width = max(W.shape[0] * W.shape[1] for W, _ in net.layers)
-    threads = 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
-    curves, done = [], 0
-    for logits, weights in _on_threads(threads, _train(net, update, task)):
-        new = [curve for z, (_, labels) in zip(zip(*logits), task.sets) for curve in _scores(z, labels, task.loss)]
-        if task.weights:
-            new.append(torch.stack(weights, dim=1).numpy())
-        if not curves:  # rallonger ces tableaux à chaque livraison coûterait plus que l'entraînement
-            curves = [np.empty((len(copies), task.epochs + 1, *part.shape[2:]), part.dtype) for part in new]
-        start, done = done, done + len(logits)
-        for curve, part in zip(curves, new):
-            curve[:, start:done] = part
-        yield [curve[:, :done] for curve in curves]
+def _check_plain(model: Net) -> None:
+    """Vérifie que `model` est tel que `Net(…)` le fait, aux valeurs de ses poids près : ce que `sweep` sait refaire.
+
+    Lève : `TypeError` pour une sous-classe, `ValueError` pour ce qui change le calcul ou l'apprentissage.
+
+    >>> _check_plain(Net(2))
+    """
+    if type(model) is not Net:
+        raise TypeError(f"model doit être un Net, non une sous-classe, pour `sweep` ; reçu : {type(model).__name__}.")
+    check_weights(model)
+    change = next((change for change, found in _changes(model) if found), None)
+    if change:
+        raise ValueError(f"model doit être un Net dont rien n'a changé que les poids, pour `sweep` ; reçu : {change}.")
+    if torch.is_autocast_enabled("cpu"):
+        raise ValueError("model doit calculer dans le type de ses poids, pour `sweep` ; reçu : `torch.autocast`.")
 
 
-def _rates(model: Net, lrs: Sequence) -> Tensor:
-    """Le taux de chaque copie, (K, 1) ; ou celui de chaque poids, (K, D), si chaque couche a le sien."""
-    rates = torch.tensor(lrs, dtype=model.output.weight.dtype)
-    if rates.ndim == 1:
-        return rates.unsqueeze(1)
-    sizes = [layer.weight.numel() + layer.bias.numel() for layer in (*model.hidden, model.output)]
-    return rates.repeat_interleave(torch.tensor(sizes), dim=1)
+def _changes(model: Net) -> Iterator[tuple[str, object]]:
+    """Ce qui ferait d'un réseau autre chose qu'un `Net`, et si c'est le cas ; chacun suppose que les précédents ne le
+    sont pas."""
+    count, modules = len(model.tanh) + 1, list(model.modules())
+    yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * count]
+    names, weights = zip(*model.named_parameters(remove_duplicate=False))
+    layers = [*(f"hidden.{i}" for i in range(count - 1)), "output"]
+    yield "des poids en plus ou en moins", list(names) != [f"{one}.{part}" for one in layers for part in _PARTS]
+    yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != _shapes(model, weights[::2])
+    yield "des poids partagés", len({one.data_ptr() for one in weights}) < len(weights)
+    yield "des poids gelés", not all(one.requires_grad for one in weights)
+    yield "une méthode forward remplacée", any("forward" in vars(one) for one in modules)
+    hooked = [vars(one).get(name) for one in modules for name in _HOOKS]
+    hooked += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
+    yield "des crochets (`hooks`)", any(hooked) or nn.modules.module._has_any_global_hook()
+
+
+def _shapes(model: Net, matrices: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:
+    """Les formes des poids et des biais de couches qui s'enchaînent, des largeurs de `matrices`."""
+    widths = [model.nins, *(len(one) for one in matrices[:-1]), model.nout]
+    return [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
+
+
+_PARTS = ("weight", "bias")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Sweep]:
+    """Entraîne les blocs l'un après l'autre ; livre, toutes les 10 ms environ, le balayage jusque-là, et dit à `count`
+    combien d'époques se sont ajoutées."""
+    copies, length = math.prod(plan.shape), plan.tasks[0].epochs + 1
+    curves: dict[str, np.ndarray] = {}
+    first = 0
+    for task in plan.tasks:
+        last, done = first + len(task.copies), 0
+        for epochs in _on_threads(_threads(task), _chunks(task, plan.weights)):
+            for name, part in _measures(task, epochs, plan.weights):
+                if name not in curves:
+                    curves[name] = np.full((copies, length, *part.shape[2:]), np.nan, part.dtype)
+                curves[name][first:last, done : done + len(epochs)] = part
+            done += len(epochs)
+            count(len(epochs))
+            yield _sweep(plan, curves, length if first else done)
+        first = last
+
+
+def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
+    """Le `Sweep` des `length` premières époques de ces courbes, en lecture seule."""
+    kept = {name: curve[:, :length].reshape(*plan.shape, length, *curve.shape[2:]) for name, curve in curves.items()}
+    for array in (plan.lrs, *kept.values()):
+        array.setflags(write=False)
+    return Sweep(plan.lrs, **kept)
 
 
 @torch.inference_mode()
-def _train(net: Copies, update: Update, task: _Task) -> Iterator[tuple[list, list]]:
-    """La boucle ; livre, par paquets de 10 ms, ce que vaut chaque époque : les logits `(K, nout, n)` de chaque
-    jeu, et les poids `(K, D)` si on les demande."""
-    inputs = [x for x, _ in task.sets]
-    x, y = inputs[-1], one_hot(task.sets[-1][1], net.layers[-1][0].shape[1]).T.to(inputs[-1])
-    generator, planned = torch.Generator().set_state(task.state), iter(task.factors)
-    logits, weights, start = [], [], time.perf_counter()
-    for epoch in range(task.epochs + 1):
-        logits.append([net.forward(data) for data in inputs])
-        if task.weights:
-            weights.append(net.weights.clone())
-        if epoch == task.epochs:
-            break
-        if task.batch_size >= x.shape[1]:
-            update(net.backward(task.slope(logits[-1][-1], y)), next(planned))  # un lot, sans ordre : l'aller est fait
-        else:
-            x, y = _shuffled(x, y, generator)
-            for batch_x, batch_y in zip(x.split(task.batch_size, dim=1), y.split(task.batch_size, dim=1)):
-                update(net.backward(task.slope(net.forward(batch_x), batch_y)), next(planned))
+def _chunks(task: Task, weights: bool) -> Iterator[list[Epoch]]:
+    """Les époques de `task`, par paquets de 10 ms environ ; avec une copie des poids de chacune, si on les demande."""
+    chunk, start = [], time.perf_counter()
+    for epoch in run(task):
+        chunk.append(epoch._replace(weights=epoch.weights.clone()) if weights else epoch)
         if time.perf_counter() - start > CHUNK:
-            yield logits, weights
-            logits, weights, start = [], [], time.perf_counter()
-    yield logits, weights
+            yield chunk
+            chunk, start = [], time.perf_counter()
+    if chunk:
+        yield chunk
 
 
-def _shuffled(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Les mêmes échantillons, en colonnes, dans un ordre tiré de `generator`, comme dans `iter_train`."""
-    order = torch.randperm(x.shape[1], generator=generator)
-    return x[:, order], y[:, order]
+def _measures(task: Task, epochs: Sequence[Epoch], weights: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Les courbes de `epochs`, par leur nom dans `Sweep` : perte et exactitude (K, T), et poids (K, T, D)."""
+    prefixes = ("valid_", "")[-len(task.sets) :]
+    for prefix, logits, (_, labels) in zip(prefixes, zip(*(epoch.logits for epoch in epochs)), task.sets):
+        z = torch.stack(logits, dim=1)
+        hits = z.max(dim=2).indices == labels  # comme argmax, et dix fois plus rapide
+        yield f"{prefix}loss", task.loss.value(z, labels).mean(dim=2).double().numpy()
+        yield f"{prefix}accuracy", hits.double().mean(dim=2).numpy()
+    if weights:
+        yield "weights", torch.stack([epoch.weights for epoch in epochs], dim=1).numpy()
 
 
-def _scores(logits: Sequence[Tensor], labels: Tensor, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
-    """La perte et l'exactitude (K, époques), d'après les logits de chaque époque, `(K, nout, n)`."""
-    z = torch.stack(list(logits), dim=1)
-    hits = z.max(dim=2).indices == labels  # comme argmax, et dix fois plus rapide
-    return loss.value(z, labels).mean(dim=2).double().numpy(), hits.double().mean(dim=2).numpy()
+def _threads(task: Task) -> int:
+    """Un seul fil de calcul pour de petites couches."""
+    model = task.copies[0][0]
+    width = max(layer.weight.numel() for layer in (*model.hidden, model.output))
+    return 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
 
 
 def _on_threads(threads: int, steps: Iterator) -> Iterator:

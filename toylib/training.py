@@ -1,29 +1,33 @@
 """L'entraînement : la boucle, la mesure de la perte et de l'exactitude, et la courbe qui en résulte."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
+from tqdm.auto import tqdm
 
 from toylib._checks import (
+    as_tensors,
     check_choice,
     check_lr,
     check_optimizer,
     check_real,
-    check_weights,
+    check_valid,
     check_whole,
+    mode,
+    random_generator,
     shown,
-    to_tensor,
 )
-from toylib.network import Net, random_generator
 from toylib.schedules import Schedule, factors
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),
@@ -57,7 +61,7 @@ class History:
         >>> History.of([Score(0.7, 0.5), Score(0.2, 1.0)]).loss.tolist()
         [0.7, 0.2]
         """
-        curves = [np.array(curve) for pairs in (scores, valid_scores) for curve in zip(*pairs)]
+        curves = [np.array(curve) for curve in (*zip(*scores), *zip(*valid_scores))]
         if not curves:
             raise ValueError("scores doit contenir au moins une mesure ; reçu : une suite vide.")
         for curve in curves:
@@ -84,8 +88,10 @@ class History:
         return int(above.argmax()) if above[-1] else None
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train(
-    model: Net,
+    model: nn.Module,
     data,
     target,
     epochs: int,
@@ -100,87 +106,65 @@ def train(
     """Entraîne `model` sur place et rend ses courbes de perte et d'exactitude.
 
     Arguments :
-        model : le réseau, modifié sur place.
-        data : entrées (n, nins) ; converties au type des poids du réseau.
-        target : classes, lignes one-hot (n, nout) ou indices (n,) dans [0, nout).
+        model : le réseau, modifié sur place : un `Net`, ou tout `nn.Module` de (n, d) vers (n, classes). Il apprend en
+            mode `train`, est mesuré en mode `eval`, et chacun de ses modules retrouve ensuite le sien.
+        data : entrées (n, d) ; converties au type des poids du réseau, et portées sur leur appareil.
+        target : classes, lignes one-hot (n, classes) ou indices (n,) dans [0, classes).
         epochs : nombre d'époques (passages sur les données), au moins 0.
         lr : taux d'apprentissage (*learning rate*), fini et strictement positif.
         optimizer : "adam", "sgd", "momentum" (β = 0,9), ou une classe ou une fonction (params, lr) qui rend un
             `torch.optim.Optimizer` de tous les poids du réseau, ou de certains.
         batch_size : taille des mini-lots ; par défaut, un seul lot complet par époque.
         schedule : planification du taux, un nom de `SCHEDULES` ("constant", "warmup", "decay", "cosine",
-            "one_cycle"), ou une fonction qui, du numéro du pas, à partir de 0, donne le facteur de `lr`.
+            "one_cycle"), ou une fonction qui, du numéro du pas, à partir de 0, et du nombre de pas, donne le
+            facteur de `lr`.
         valid : jeu de validation (f, y2), mesuré à chaque époque et jamais appris.
         seed : graine des mélanges, qui ne touche pas au hasard de l'appelant ; sans elle, ils sont tirés du
             générateur global de PyTorch, que `torch.manual_seed` fixe.
 
-    Rend : un `History`.
+    Rend : un `History`. Au-delà d'une seconde, une barre dit où il en est.
 
     Lève : `ValueError` ou `TypeError`, avant toute modification du réseau.
 
     Source : Adam est celui de Kingma & Ba, 2015, algorithme 1, dans `torch.optim`.
 
-    >>> from toylib.data import gendata
+    >>> from toylib import Net, gendata
     >>> f, y2 = gendata(200, seed=0)
     >>> history = train(Net(2, seed=0), f, y2, epochs=50, lr=0.1)
     >>> len(history.loss), bool(history.accuracy[-1] > 0.95)
     (51, True)
     """
-    if valid is not None:
-        valid = check_valid(model, valid)
-    scores, valid_scores = [], []
-    options = {"optimizer": optimizer, "batch_size": batch_size, "schedule": schedule, "seed": seed}
-    for score in iter_train(model, data, target, epochs, lr, **options):
-        scores.append(score)
-        if valid is not None:
-            valid_scores.append(test(model, *valid))
-    return History.of(scores, valid_scores)
-
-
-@torch.inference_mode(False)
-def iter_train(
-    model: Net,
-    data,
-    target,
-    epochs: int,
-    lr: float,
-    *,
-    optimizer: str | Callable = "adam",
-    batch_size: int | None = None,
-    schedule: str | Schedule = "constant",
-    seed: int | None = None,
-) -> Iterator[Score]:
-    """La boucle d'entraînement, une époque à la fois : mesure le réseau, puis l'entraîne.
-
-    Mêmes arguments et mêmes erreurs que `train`. Produit `epochs` + 1 mesures, la première étant
-    celle du réseau initial ; qui cesse de la parcourir arrête l'entraînement.
-
-    >>> from toylib.data import gendata
-    >>> f, y2 = gendata(200, seed=0)
-    >>> before, after = iter_train(Net(2, seed=0), f, y2, epochs=1, lr=0.1)
-    >>> after.loss < before.loss
-    True
-    """
     x, labels = as_tensors(model, data, target)
+    valid = None if valid is None else check_valid(model, valid)
     epochs = check_whole("epochs", epochs)
     batch_size = len(x) if batch_size is None else check_whole("batch_size", batch_size, 1)
     planned = factors(schedule, epochs * math.ceil(len(x) / batch_size))
     generator = random_generator(seed)
-    optimizer = _make_optimizer(optimizer, model, check_lr(lr), planned)
+    descent = _make_optimizer(optimizer, model, check_lr(lr), planned)
+    rates = [(group, group["lr"]) for group in descent.param_groups] if set(planned) - {1.0} else []
+    scores, valid_scores, step = [], [], 0
 
-    for _ in range(epochs):
-        order = torch.randperm(len(x), generator=generator)
-        x, labels = x[order], labels[order]
-        yield test(model, x, labels)
-        for batch_x, batch_labels in zip(x.split(batch_size), labels.split(batch_size)):
-            loss = cross_entropy(model(batch_x), batch_labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    yield test(model, x, labels)
+    with mode(model, training=True), progress("Entraînement", epochs + 1) as bar:
+        for epoch in range(epochs + 1):
+            if epoch > 0:  # à l'époque 0, le réseau initial est seulement mesuré
+                order = torch.randperm(len(x), generator=generator)
+                x, labels = x[order], labels[order]
+                for batch_x, batch_labels in zip(x.split(batch_size), labels.split(batch_size)):
+                    for group, rate in rates:
+                        group["lr"] = rate * planned[step]
+                    loss = cross_entropy(model(batch_x), batch_labels)
+                    descent.zero_grad()
+                    loss.backward()
+                    descent.step()
+                    step += 1
+            scores.append(measure(model, x, labels))
+            if valid is not None:
+                valid_scores.append(measure(model, *valid))
+            bar.update()
+    return History.of(scores, valid_scores)
 
 
-def test(model: Net, data, target) -> Score:
+def test(model: nn.Module, data, target) -> Score:
     """Mesure la perte et l'exactitude de `model`, sans gradient et sans le modifier.
 
     Arguments : comme pour `train`.
@@ -189,78 +173,33 @@ def test(model: Net, data, target) -> Score:
 
     Lève : `ValueError` ou `TypeError`.
 
+    >>> from toylib import Net
     >>> model = Net(2, seed=0)
     >>> test(model, [[0.0, 0.0]], [1]).accuracy in (0.0, 1.0)
     True
     """
     x, labels = as_tensors(model, data, target)
-    with torch.inference_mode():
+    return measure(model, x, labels)
+
+
+vars(test)["__test__"] = False  # pytest la prendrait pour un test
+
+
+def measure(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> Score:
+    """La même mesure, de tenseurs déjà vérifiés : entrées (n, d) et classes (n,).
+
+    >>> measure(nn.Linear(1, 2), torch.zeros(1, 1), torch.tensor([0])).accuracy in (0.0, 1.0)
+    True
+    """
+    with torch.no_grad(), mode(model, training=False):
         logits = model(x)
         loss = cross_entropy(logits, labels)
         accuracy = (logits.argmax(dim=1) == labels).double().mean()
     return Score(loss.item(), accuracy.item())
 
 
-test.__test__ = False  # pytest la prendrait pour un test
-
-
-def as_tensors(model: Net, data, target, *, names=("data", "target")) -> tuple[torch.Tensor, torch.Tensor]:
-    """Convertit des tableaux en tenseurs : entrées (n, nins) du type des poids, classes int64 (n,).
-
-    Lève : `ValueError` ou `TypeError` si `model` n'est pas un `Net`, si un tableau est vide, de
-    mauvaise largeur ou contient NaN, si les longueurs diffèrent, si les classes ne conviennent pas.
-
-    >>> x, labels = as_tensors(Net(2), [[0, 1], [2, 3]], [[1, 0], [0, 1]])
-    >>> labels
-    tensor([0, 1])
-    """
-    if not isinstance(model, Net):
-        raise TypeError(f"model doit être un réseau Net ; reçu : {type(model).__name__}.")
-    dtype = check_weights(model)
-    x = to_tensor(names[0], data, dtype)
-    if x.ndim != 2 or x.shape[1] != model.nins:
-        wanted = f"(n, {model.nins}), comme les entrées du réseau"
-        raise ValueError(f"{names[0]} doit être de forme {wanted} ; reçu : {tuple(x.shape)}.")
-    if len(x) == 0:
-        raise ValueError(f"{names[0]} doit contenir au moins un échantillon ; reçu : un tableau vide.")
-    if not x.isfinite().all():
-        raise ValueError(f"{names[0]} doit être fait de nombres finis en {dtype} ; reçu : NaN ou infini.")
-    y = to_tensor(names[1], target)
-    if y.ndim == 0 or len(y) != len(x):
-        raise ValueError(f"{names[1]} doit avoir {len(x)} lignes, comme {names[0]} ; reçu : forme {tuple(y.shape)}.")
-    return x, _labels(names[1], y, model.nout)
-
-
-def _labels(name: str, y: torch.Tensor, nout: int) -> torch.Tensor:
-    """Les classes int64 (n,) de lignes one-hot (n, nout) ou d'indices (n,)."""
-    if y.ndim == 1:
-        labels = y.long()
-        low, high = labels.aminmax()
-        sound = low >= 0 and high < nout and (labels is y or (labels == y).all())
-    else:
-        sound = y.shape[1:] == (nout,) and ((y == 0) | (y == 1)).all() and (y.sum(dim=1) == 1).all()
-        labels = y.argmax(dim=1) if sound else None
-    if not sound:
-        wanted = f"des lignes de {nout} nombres avec un seul 1 et des 0, ou des indices de classe entre 0 et {nout - 1}"
-        raise ValueError(f"{name} doit contenir {wanted} ; reçu : forme {tuple(y.shape)}, valeurs {_sample(y)}.")
-    return labels
-
-
-def _sample(y: torch.Tensor) -> str:
-    """Les premières valeurs distinctes de `y`, pour un message d'erreur."""
-    values = [f"{value:g}" for value in y.flatten().unique().tolist()[:5]]
-    return ", ".join(values) + (", …" if y.unique().numel() > 5 else "")
-
-
-def check_valid(model: Net, valid) -> tuple[torch.Tensor, torch.Tensor]:
-    """Les tenseurs d'un jeu de validation (f, y2), comme `as_tensors` ; mêmes erreurs, qui nomment `valid`."""
-    if not isinstance(valid, tuple | list) or len(valid) != 2:
-        raise TypeError(f"valid doit être un couple (f, y2) ; reçu : {type(valid).__name__}.")
-    return as_tensors(model, *valid, names=("valid[0]", "valid[1]"))
-
-
 def _make_optimizer(
-    optimizer: str | Callable, model: Net, lr: float, planned: Sequence[float]
+    optimizer: str | Callable, model: nn.Module, lr: float, planned: Sequence[float]
 ) -> torch.optim.Optimizer:
     """L'optimiseur des poids de `model`, d'après son nom ou une fonction (params, lr) ; `planned` : le facteur du
     taux à chaque pas."""
@@ -274,20 +213,15 @@ def _make_optimizer(
         found = f"une fonction qui lève {type(error).__name__} ({shown(str(error))})"
         raise ValueError(f"optimizer doit rendre un optimiseur, de (params, lr) ; reçu : {found}.") from error
     check_optimizer(made, model, planned)
-    if set(planned) - {1.0}:
-        _follow(made, planned)
     return made
 
 
-def _follow(optimizer: torch.optim.Optimizer, planned: Sequence[float]) -> None:
-    """Donne à chaque pas, aux groupes de `optimizer`, leur taux multiplié par le facteur du pas."""
-    groups, factors = [(group, group["lr"]) for group in optimizer.param_groups], iter(planned)
+def progress(name: str, total: int) -> tqdm:
+    """Une barre de `total` époques, qui ne se montre qu'au bout d'une seconde.
 
-    def set_rates(*_) -> None:
-        factor = next(factors, None)
-        if factor is None:  # un optimiseur qui sert une autre fois : cette planification est finie
-            return
-        for group, lr in groups:
-            group["lr"] = lr * factor
-
-    optimizer.register_step_pre_hook(set_rates)
+    >>> progress("Entraînement", 3).total
+    3
+    """
+    silent = bool(os.environ.get("TQDM_DISABLE"))  # dans un carnet, tqdm ne lit pas cette variable
+    shape = "{desc} : {percentage:.0f} % |{bar}|"
+    return tqdm(desc=name, total=total, disable=silent, unit="époque", delay=1, leave=False, bar_format=shape)

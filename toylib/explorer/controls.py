@@ -4,17 +4,8 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 
-from toylib.plotting import comma, percent
+from toylib.french import OPTIMIZER_NAMES, RULE_NAMES, SCHEDULE_NAMES, comma, percent
 
-OPTIMIZER_NAMES = {"adam": "Adam", "sgd": "SGD", "momentum": "SGD avec inertie"}
-RULE_NAMES = {"sum": "somme", "band": "bande", "xor": "ou exclusif", "random": "au hasard"}
-SCHEDULE_NAMES = {
-    "constant": "constante",
-    "warmup": "échauffement",
-    "decay": "décroissance",
-    "cosine": "cosinus",
-    "one_cycle": "un cycle",
-}
 STYLE = {"description_width": "initial"}
 
 # Nom de la commande, et texte d'une de ses valeurs ; dans l'ordre où elles se montrent.

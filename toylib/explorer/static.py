@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from toylib.plotting import comma, percent, plot_history
+from toylib.french import comma, percent
+from toylib.plotting import plot_history
 from toylib.sweep import Sweep
 from toylib.training import History
 

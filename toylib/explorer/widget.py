@@ -8,13 +8,14 @@ from typing import NamedTuple
 import ipywidgets as widgets
 
 from toylib._checks import check_choice, check_lr, check_real, check_whole
-from toylib.explorer.controls import FIELDS, OPTIMIZER_NAMES, label, make_button, make_control, offered
+from toylib.explorer.controls import FIELDS, label, make_button, make_control, offered
 from toylib.explorer.frame import GHOST, PANELS, PINS, Frame, Scene
 from toylib.explorer.live import FONT, Live, assign
 from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.static import describe, small_multiples, three_rates
+from toylib.french import OPTIMIZER_NAMES, comma, percent
 from toylib.network import Net
-from toylib.plotting import STYLES, comma, percent
+from toylib.plotting import STYLES
 from toylib.training import History
 
 STILL = 100  # époques, au plus, de l'image qui reste dans un carnet

@@ -60,10 +60,10 @@ def show_source(subject: Callable) -> Source:
     """Le code d'une fonction ou d'une classe de la bibliothèque, tel qu'il est, docstring ôtée.
 
     >>> from toylib import test
-    >>> show_source(test)  # doctest: +ELLIPSIS
-    def test(model: Net, data, target) -> Score:
+    >>> show_source(test)
+    def test(model: nn.Module, data, target) -> Score:
         x, labels = as_tensors(model, data, target)
-    ...
+        return measure(model, x, labels)
     """
     lines = dedent(inspect.getsource(subject)).splitlines()
     nodes = ast.walk(ast.parse("\n".join(lines)))

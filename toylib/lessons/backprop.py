@@ -9,10 +9,10 @@ import torch
 from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
-from toylib._checks import check_lr, check_whole
+from toylib._checks import as_tensors, check_lr, check_whole
+from toylib.french import comma
 from toylib.network import Net
-from toylib.plotting import STYLES, comma
-from toylib.training import as_tensors
+from toylib.plotting import STYLES
 
 STEPS = (
     "les entrées et les poids",

@@ -11,7 +11,8 @@ from toylib._checks import check_lr, check_whole
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
-from toylib.plotting import STYLES, comma, put_ticks
+from toylib.french import comma
+from toylib.plotting import STYLES, put_ticks
 
 PRODUCTS = tuple(k / 10 for k in range(5, 43) if k != 40)  # lr·λ₀ du curseur ; à 4 juste, l'arrondi décide
 WIDTHS = (10, 100, 1000, 10_000, 100_000)

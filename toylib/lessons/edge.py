@@ -15,9 +15,10 @@ from toylib.data import gendata
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
+from toylib.french import comma
 from toylib.lessons.curvature import gradients, max_curvatures
 from toylib.network import Net
-from toylib.plotting import STYLES, comma, put_ticks
+from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import Schedule
 from toylib.sweep import Sweep, iter_sweep
 

@@ -11,8 +11,8 @@ from pkgutil import resolve_name
 
 import numpy as np
 
+from toylib.french import comma
 from toylib.lessons.answers import Short, Unreadable, read_answer
-from toylib.plotting import comma
 
 SHARE = "Écrivez une part entre 0 et 1 plutôt qu'un pourcentage."
 

@@ -24,14 +24,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from toylib._checks import check_choice, check_real, check_whole
+from toylib._checks import as_tensors, check_choice, check_real, check_whole
 from toylib.data import gendata
 from toylib.explorer.controls import STYLE, make_button
 from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
+from toylib.french import comma, percent
 from toylib.network import Net
-from toylib.plotting import comma, percent, put_ticks
-from toylib.training import as_tensors
+from toylib.plotting import put_ticks
 
 LAST = 20  # dernières pertes dont la moyenne dit si l'entraînement converge
 WORST = 1e6  # une perte plus haute, en part de la perte initiale, ou qui n'est plus un nombre, compte pour autant

@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from toylib._checks import check_lr, check_lrs, check_real, check_whole
-from toylib.explorer.controls import SCHEDULE_NAMES, make_choice, make_slider
+from toylib._checks import check_lr, check_lrs, check_real, check_whole, numpy_generator
+from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
-from toylib.plotting import STYLES, comma, put_ticks
+from toylib.french import SCHEDULE_NAMES, comma
+from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import SCHEDULES, factors
 
 START = 3.0  # d'où partent les descentes
@@ -65,7 +66,7 @@ def noisy_descents(
     """
     lrs, copies = check_lrs(lrs), check_whole("copies", copies, 1)
     size, start = check_whole("batch_size", batch_size, 1), check_real("start", start)
-    rng = np.random.default_rng(np.random.get_bit_generator() if seed is None else check_whole("seed", seed))
+    rng = numpy_generator(seed)
     means = rng.standard_normal((len(lrs), copies)) / math.sqrt(size)
     w = np.full((len(lrs) + 1, copies), start)
     for t, lr in enumerate(lrs):

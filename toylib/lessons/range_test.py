@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toylib._checks import check_lrs, check_whole
+from toylib.french import comma
 from toylib.network import Net
-from toylib.plotting import STYLES, comma, drawable, format_axes, put_ticks
+from toylib.plotting import STYLES, drawable, format_axes, put_ticks
 from toylib.training import train
 
 
@@ -85,7 +86,7 @@ def range_test(
     per_epoch = 1 if batch_size is None else math.ceil(len(target) / check_whole("batch_size", batch_size, 1))
     options = {"optimizer": optimizer, "batch_size": batch_size, "seed": seed}
 
-    def rise(step):
+    def rise(step, steps):
         return lrs[step // per_epoch] / lrs[0]
 
     loss = train(deepcopy(model), data, target, len(lrs), lrs[0], schedule=rise, **options).loss[1:]
