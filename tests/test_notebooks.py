@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser import LIVE
+from french import ORDINARY_SPACE
 
 import cours
 
@@ -122,7 +123,6 @@ def test_every_cell_can_be_projected(notebook):
             assert cell.source.startswith("#") == (cell.metadata.slideshow.slide_type == "slide"), cell.source
 
 
-ORDINARY_SPACE = re.compile(r"« | »| [:;!?](?=\s|$|\*)|\d %(?!\w)|\d (?:ms|min|s|Mo|Go|époques?)\b")
 STRAIGHT = re.compile(r"`[^`]*`|\$\$?[^$]*\$\$?|^\|[ -|]*\|$|https?://\S+", re.M)
 
 
