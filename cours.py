@@ -32,12 +32,13 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 WHEELS = ROOT / "paquets"  # dans une copie hors ligne : tout ce que pip demanderait au réseau
-COURSE = ("cours.py", "requirements.txt", "pyproject.toml", "README.md", "LICENSE", "toylib", "notebooks")
+COURSE = ("cours.py", "requirements.txt", "pyproject.toml", "toylib", "notebooks")
+COURSE += ("README.md", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "docs")  # ce que le README cite
 FIRST_LESSON = "00_bien_demarrer.ipynb"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MACHINE, LIBC = platform.machine().lower(), platform.libc_ver()[0]
 BINDER = "Sans installation, le cours s'ouvre aussi dans Binder : le README dit comment."
-KIT = f"Sans ce réseau : préparez le cours ailleurs avec --hors-ligne (README, « Sans réseau »). {BINDER}"
+KIT = f"Sans ce réseau : préparez le cours ailleurs avec --hors-ligne (docs/classe.md, « Sans réseau »). {BINDER}"
 # Ce que l'utilisateur a réglé pour d'autres programmes, et qui mènerait hors de .venv ou du cours.
 FOREIGN = ("PYTHON", "JUPYTER", "IPYTHON", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "MPLBACKEND")
 # Les réglages de pip que l'on garde : par où passer. Les autres (target, prefix, user…) disent où et comment poser.
@@ -183,8 +184,8 @@ def install(tests):
             pip += ["--no-index", "--find-links", WHEELS]
         else:
             _ask_cpu_torch(pip)
-        extra = ".[tests,hub]" if tests else "."
-        _step("Installation du cours", [*pip, "-c", "requirements.txt", "-e", extra], explain)
+        extras = ".[cours,tests,site,hub]" if tests else ".[cours]"
+        _step("Installation du cours", [*pip, "-c", "requirements.txt", "-e", extras], explain)
         _step("Vérification de PyTorch", _python("-c", "import torch"), explain_torch)
         write_settings(VENV)
         getattr(os, "sync", int)()  # une coupure de courant ne doit pas laisser la marque sans les fichiers
@@ -358,8 +359,9 @@ def prepare_offline(folder):
     wheels = folder / WHEELS.name
     pip = [*_pip("wheel"), "--wheel-dir", wheels]
     _ask_cpu_torch(pip)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project = read["project"]
+    wanted = [*read["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["cours"]]
     _step("Téléchargement des paquets", [*pip, "--find-links", wheels, "-c", "requirements.txt", *wanted], explain)
     print(f"Prêt : copiez {folder} sur chaque machine, puis, dans la copie : python3 cours.py")
     return 0

@@ -1,6 +1,6 @@
 """Ce que le serveur d'un élève ajoute à nbgitpuller pour que le lien des leçons n'échoue pas et n'écrase rien.
 
-Le README, « Donner les leçons, et les mettre à jour », dit ce que l'élève y gagne. nbgitpuller pose le cours,
+docs/classe.md, « Donner les leçons, et les mettre à jour », dit ce que l'élève y gagne. nbgitpuller pose le cours,
 enregistre ce qui a changé et réunit les versions ; mais ses commandes s'arrêtent, ou écrasent, quand un fichier a pris
 la place d'un dossier, quand une leçon a changé de nom, ou quand l'histoire du cours a été réécrite. On range donc.
 """

@@ -1,4 +1,4 @@
-"""Le hub d'une classe, sur une machine. Le README, « Pour toute une classe », dit comment s'en servir."""
+"""Le hub d'une classe, sur une machine. docs/classe.md dit comment s'en servir."""
 
 import os
 import resource
@@ -30,7 +30,7 @@ if os.geteuid() != 0:
 if not CLASS.is_file():
     sys.exit(f"Il manque la liste de la classe, un nom par ligne : {CLASS}.")
 if not all(one.stat().st_mode & 0o001 for place in places for one in place.parents):
-    sys.exit(f"Les élèves doivent pouvoir traverser {', '.join(map(str, places))} : voyez le README.")
+    sys.exit(f"Les élèves doivent pouvoir traverser {', '.join(map(str, places))} : voyez docs/classe.md.")
 if not proxy:
     sys.exit(f"Il manque le proxy : npm install --prefix {sys.prefix} configurable-http-proxy")
 os.umask(0o022)

@@ -7,17 +7,22 @@ from pathlib import Path
 COURSE, CODE = (
     frozenset((Path(__file__).parent / name).read_text("utf-8").split()) for name in ("mots.txt", "mots_du_code.txt")
 )
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/GUIDE_ENSEIGNANT.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 # L'anglais et les fautes du texte d'origine : admis dans une citation seulement.
 QUOTED = re.compile(
     r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|learning|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
 )
+# Ce que la typographie française veut insécable, dans un texte dont le code est ôté.
+ORDINARY_SPACE = re.compile(r"« | »| [:;!?](?=\s|$|\*|\))|\d %(?!\w)|\d (?:ms|min|s|Mo|Go|époques?)\b")
 NOT_PROSE = re.compile(
     "|".join(
         (
             r"```.*?```|``[^`]*``|`[^`]*`",  # le code
             r"(?<!\*)\*(?!\*)[^*\n]+\*(?!\*)",  # l'italique : les mots étrangers
             r"\$\$.*?\$\$|\$[^$]*\$",  # les formules
-            r"(?<=\])\([^)]*\)|https?://\S+|\S+\.(?:ipynb|py|toml|md)\b",  # les cibles des liens et les fichiers
+            r"(?<=\])\([^)]*\)|https?://\S+|\S+\.(?:ipynb|py|toml|md|cff)\b",  # les cibles des liens et les fichiers
             r"<!--.*?-->|<[^>]*>|&\w+;",  # les balises
         )
     ),

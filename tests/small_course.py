@@ -18,14 +18,20 @@ backend-path = ["."]
 [project]
 name = "toylib"
 version = "1"
-dependencies = ["torch", "numpy", "gros"]
+dependencies = ["torch", "numpy"]
+[project.optional-dependencies]
+cours = ["gros"]
+tests = ["pytest"]
+site = []
+hub = []
 """
 # Le cours lui-même : une roue qui ne contient que son nom et ce qu'elle demande.
 BACKEND = """
 import zipfile
 def build_editable(folder, config_settings=None, metadata_directory=None):
-    needs = "".join(f"Requires-Dist: {name}\\n" for name in ("torch", "numpy", "gros"))
-    extras = "Provides-Extra: tests\\nProvides-Extra: hub\\nRequires-Dist: pytest; extra == 'tests'\\n"
+    needs = "".join(f"Requires-Dist: {name}\\n" for name in ("torch", "numpy"))
+    extras = "".join(f"Provides-Extra: {name}\\n" for name in ("cours", "tests", "site", "hub"))
+    extras += "Requires-Dist: gros; extra == 'cours'\\nRequires-Dist: pytest; extra == 'tests'\\n"
     with zipfile.ZipFile(f"{folder}/toylib-1-py3-none-any.whl", "w") as wheel:
         metadata = f"Metadata-Version: 2.1\\nName: toylib\\nVersion: 1\\n{needs}{extras}"
         wheel.writestr("toylib-1.dist-info/METADATA", metadata)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -333,6 +334,33 @@ def test_the_offline_folder_has_the_lessons_without_the_text_they_are_made_from(
     cours.prepare_offline(tmp_path)
     kit, course = ({path.name for path in root.glob("notebooks/[!.]*")} for root in (tmp_path, ROOT))
     assert kit == course - {"sources"} < course
+
+
+def test_the_offline_folder_takes_what_the_library_and_the_course_ask_for(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cours, "_ask_cpu_torch", lambda pip: None)
+    monkeypatch.setattr(cours, "_step", lambda title, command, explanation: asked.extend(command))
+    cours.prepare_offline(tmp_path)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*project["dependencies"], *project["optional-dependencies"]["cours"]} <= set(asked)
+    assert set(asked).isdisjoint(project["optional-dependencies"]["tests"])
+    assert not any("setuptools" in one for one in project["dependencies"])
+    assert any(str(one).startswith("setuptools") for one in asked)
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text("utf-8")):
+        assert (tmp_path / target).exists(), target
+
+
+@pytest.mark.parametrize(("tests", "extras"), [(False, {"cours"}), (True, {"cours", "tests", "site", "hub"})])
+def test_the_course_is_installed_with_its_extra_and_the_tests_with_theirs(tmp_path, monkeypatch, tests, extras):
+    steps = []
+    monkeypatch.setattr(cours, "VENV", tmp_path)
+    monkeypatch.setattr(cours, "_quiet", lambda command: (True, ""))
+    monkeypatch.setattr(cours, "_step", lambda title, command, explanation: steps.append(list(map(str, command))))
+    cours.install(tests)
+    (wanted,) = [step[step.index("-e") + 1] for step in steps if "-e" in step]
+    assert set(re.fullmatch(r"\.\[(.*)\]", wanted)[1].split(",")) == extras
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert extras <= known.keys()
 
 
 def test_a_folder_made_for_another_python_says_so(tmp_path, monkeypatch):

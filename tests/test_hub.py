@@ -1,6 +1,6 @@
 """Le hub d'une classe : ce qui sépare les élèves, ce qui les borne, et le travail que rien n'écrase.
 
-Il faut JupyterHub (le README, « Pour toute une classe », dit comment l'installer), Linux et root.
+Il faut JupyterHub (docs/classe.md dit comment l'installer), Linux et root.
 """
 
 import os

@@ -7,6 +7,7 @@ import build_lessons
 import nbformat
 import pytest
 from browser import LIVE
+from french import ORDINARY_SPACE
 
 import cours
 
@@ -149,7 +150,6 @@ def test_every_cell_can_be_projected(notebook):
             assert cell.source.startswith("#") == (cell.metadata.slideshow.slide_type == "slide"), cell.source
 
 
-ORDINARY_SPACE = re.compile(r"« | »| [:;!?](?=\s|$|\*)|\d %(?!\w)|\d (?:ms|min|s|Mo|Go|époques?)\b")
 STRAIGHT = re.compile(r"`[^`]*`|\$\$?[^$]*\$\$?|^\|[ -|]*\|$|https?://\S+", re.M)
 
 

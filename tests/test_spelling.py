@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 QUESTIONS = sorted((ROOT / "toylib/lessons/questions").glob("*.toml"))
-PAGES = [ROOT / "README.md", ROOT / "notebooks/GUIDE_ENSEIGNANT.md"]
+PAGES = french.PAGES
 SOURCES = [ROOT / "cours.py", *sorted((ROOT / "toylib").rglob("*.py"))]
 
 pytestmark = pytest.mark.usefixtures("hunspell")

@@ -61,7 +61,7 @@ def edit_and_rename(place, name):
     rename(place / "07.ipynb", name)
 
 
-# Ce que l'un et l'autre font dans un dossier du cours ; les noms sont ceux du README.
+# Ce que l'un et l'autre font dans un dossier du cours ; les noms sont ceux de docs/classe.md.
 STUDENT = {
     "rien": lambda place: None,
     "leçon modifiée": lambda place: write(place / "07.ipynb", MINE),
@@ -436,10 +436,9 @@ def test_the_image_has_what_the_hub_adds(tmp_path):
     assert (tmp_path / "etc" / "jupyter" / CONFIG.name).read_text("utf-8") == CONFIG.read_text("utf-8")
 
 
-def test_the_readme_lists_every_pair_tried():
-    section = (
-        (ROOT / "README.md").read_text("utf-8").split("### Donner les leçons")[1].split("\n### ")[0].replace("`", "")
-    )
+def test_the_page_for_a_class_lists_every_pair_tried():
+    page = (ROOT / "docs/classe.md").read_text("utf-8").replace("`", "")
+    section = page.split("### Donner les leçons")[1].split("\n### ")[0]
     rows = [line.split(" | ")[0].strip("| ") for line in section.splitlines() if line.startswith("| ")]
     listed = [label for row in rows for label in row.split("\u00a0; ")]
     assert sorted(set(listed) & STUDENT.keys()) == sorted(STUDENT)

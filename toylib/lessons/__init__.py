@@ -5,16 +5,20 @@ import inspect
 from collections.abc import Callable
 from textwrap import dedent
 
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import torch
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import Markdown
 
-from toylib.explorer.figures import keep_apart
-from toylib.explorer.screen_reader import ScreenReader
-from toylib.lessons.exercises import Verdict, verifier
-from toylib.lessons.quiz import Quiz
+from toylib._course import course_packages
+
+with course_packages():
+    import ipywidgets as widgets
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.display import Markdown
+
+    from toylib.explorer.figures import keep_apart
+    from toylib.explorer.screen_reader import ScreenReader
+    from toylib.lessons.exercises import Verdict, verifier
+    from toylib.lessons.quiz import Quiz
 
 __all__ = ["Quiz", "Verdict", "load_ipython_extension", "show_source", "verifier"]
 

@@ -15,7 +15,8 @@ def diagnose() -> str:
     '✓ Python 3.11 ou plus récent'
     """
     wanted = [Requirement(line) for line in requires("toylib") or ()]
-    lines = [_check_python(), *(_check_package(one) for one in wanted if one.marker is None), _check_torch()]
+    wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "cours"})]
+    lines = [_check_python(), *map(_check_package, wanted), _check_torch()]
     faults = sum(line.startswith("✗") for line in lines)
     verdict = "Tout est prêt." if not faults else f"{faults} point(s) à corriger : {REMEDY}."
     return "\n".join([*lines, verdict])
