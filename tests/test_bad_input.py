@@ -315,6 +315,10 @@ CASES = [
     (lambda: LrExplorer(epochs=-1), ValueError, "epochs", "-1"),
     (lambda: LrExplorer(hidden=16), TypeError, "hidden", "16"),
     (lambda: LrExplorer(batch_size=0), ValueError, "batch_size", "0"),
+    (lambda: LrExplorer(schedule="x"), ValueError, "schedule", "constant, warmup"),
+    (lambda: LrExplorer(schedule=["constant", "x"]), ValueError, "schedule", "'x'"),
+    (lambda: LrExplorer(schedule=lambda step, steps: 1.0), ValueError, "schedule", "function"),
+    (lambda: LrExplorer(views=()), ValueError, "views[0]", "curves, boundary, u"),
 ]
 
 

@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+import toylib.explorer.live as live_module
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo, blank
@@ -96,6 +97,30 @@ def test_without_a_front_end_there_is_the_picture_and_the_status(demo):
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert Image.open(BytesIO(bundle["image/png"])).size == SIZE
     assert bundle["text/plain"].endswith("\n0.1 1")
+
+
+@pytest.mark.parametrize(("fate", "said"), [("endless", "pas fini"), ("failing", "mémoire <b>pleine")])
+def test_a_cell_always_ends_and_says_why_it_has_no_result(monkeypatch, fate, said):
+    def frames(lr, kind):
+        if fate == "failing":
+            raise RuntimeError("mémoire <b>pleine")
+        while True:
+            time.sleep(0.001)
+            yield None
+
+    monkeypatch.setattr(live_module, "PATIENCE", 0.2)
+    demo = Demo(controls(), frames, size=SIZE)
+    assert said in demo._repr_mimebundle_()["text/plain"]
+    assert "<b>" not in demo._text.value
+    demo.close()
+
+
+def test_asking_a_closed_one_says_so(demo):
+    demo.close()
+    demo.wait()
+    demo.set(lr=0.2)
+    with pytest.raises(RuntimeError, match="fermé"):
+        demo.wait()
 
 
 def test_closing_ends_the_worker(demo):

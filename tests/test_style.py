@@ -17,7 +17,7 @@ LOOPS = {"train"}
 # Lignes de code, au plus : celles qui portent du code, docstrings, commentaires et lignes vides exclus.
 LONGEST = {"explorer/widget.py": 275, "lessons/fractal.py": 330}  # les deux fichiers qui dépassent encore FILE
 FILE = 250
-BUDGETS = {"toylib": 1165, "explorer": 905, "lessons": 1375}
+BUDGETS = {"toylib": 1165, "explorer": 910, "lessons": 1375}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_course",

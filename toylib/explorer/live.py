@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from io import BytesIO
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from toylib.explorer.screen_reader import ScreenReader
 from toylib.explorer.worker import LatestWorker
 
 LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
+PATIENCE = 60  # secondes qu'une cellule attend l'image à garder dans le carnet
 FONT = 20  # pixels, pour la ligne d'état
 
 
@@ -77,7 +79,7 @@ class Live(widgets.VBox):
         try:
             self._work(request, stale)
         except Exception as error:
-            self._text.value = self._status_html(f"Le calcul a échoué : {error}")
+            self._text.value = self._status_html(f"Le calcul a échoué : {escape(str(error))}")
             raise
 
     def _rest(self, request: object, stale: Callable[[], bool]) -> None:
@@ -177,10 +179,12 @@ class Demo(Live):
                 return
 
     def _still(self) -> tuple[str, bytes]:
-        self.wait(None)
-        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{self.status}", bytes(
-            self._image.value
-        )
+        try:
+            self.wait(PATIENCE)
+            status = self.status
+        except Exception as error:  # trop longue, ou en échec : la cellule finit quand même, et le dit
+            status = f"Le calcul n'est pas allé au bout : {error}"
+        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", bytes(self._image.value)
 
 
 def assign(controls: dict[str, widgets.Widget], values: dict[str, object]) -> None:

@@ -13,7 +13,7 @@ from toylib.explorer.frame import GHOST, PANELS, PINS, Frame, Scene
 from toylib.explorer.live import FONT, Live, assign
 from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.static import describe, small_multiples, three_rates
-from toylib.french import OPTIMIZER_NAMES, comma, percent
+from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES, comma, percent
 from toylib.network import Net
 from toylib.plotting import STYLES
 from toylib.training import History
@@ -89,7 +89,7 @@ class LrExplorer(Live):
         fields = {"n": n, "rule": rule, "noise": noise, "hidden": hidden, "epochs": epochs}
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
-        views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views)]
+        views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
         self._first = _check_first(lr, optimizer, choices)
         self._challenge = _check_challenge(challenge)
         self._runs = Runs(check_whole("valid", valid), "boundary" in views, cache)
@@ -340,6 +340,7 @@ def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
             check_whole("epochs", config.epochs)
             if config.batch_size is not None:
                 check_whole("batch_size", config.batch_size, 1)
+            check_choice("schedule", config.schedule, SCHEDULE_NAMES)
             config.data()
             Net(2, hidden=config.hidden, seed=0)
     return first

@@ -47,13 +47,16 @@ class LatestWorker:
     def wait(self, timeout: float | None = 60, *, rest: bool = False) -> None:
         """Attend que la dernière demande soit traitée, `timeout` secondes au plus ; et le repos aussi, si `rest`.
 
-        Lève : `TimeoutError` passé ce délai ; l'erreur du travail, s'il a échoué.
+        Lève : `TimeoutError` passé ce délai ; l'erreur du travail, s'il a échoué ; `RuntimeError` si le fil est
+        fermé et qu'une demande reste.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._idle(rest), timeout):
                 raise TimeoutError(f"L'explorateur n'a pas fini au bout de {timeout} s.")
             if self._error is not None:
                 raise self._error
+            if self._closed and self._done != self._generation:
+                raise RuntimeError("L'explorateur est fermé ; exécutez sa cellule de nouveau pour en avoir un neuf.")
 
     def close(self) -> None:
         """Arrête le travail en cours et le fil, pour de bon ; attend sa fin, une seconde au plus."""
