@@ -304,7 +304,8 @@ def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Swee
         for epochs in _on_threads(_threads(task), _chunks(task, plan.weights)):
             for name, part in _measures(task, epochs, plan.weights):
                 if name not in curves:
-                    curves[name] = np.full((copies, length, *part.shape[2:]), np.nan, part.dtype)
+                    curves[name] = np.empty((copies, length, *part.shape[2:]), part.dtype)
+                    curves[name][last:] = np.nan  # les blocs qui attendent leur tour
                 curves[name][first:last, done : done + len(epochs)] = part
             done += len(epochs)
             count(len(epochs))
