@@ -15,24 +15,23 @@ from distributed import Client, LocalCluster
 from PIL import Image
 
 from toylib import Net
-from toylib.lessons import fractal
-from toylib.lessons.fractal import (
+from toylib.lessons.fractal import demonstration, tiles
+from toylib.lessons.fractal.demonstration import MapExplorer
+from toylib.lessons.fractal.maps import (
     START,
     Map,
-    MapExplorer,
     Region,
     box_counts,
     colors,
     dimension,
     frontier,
     frontier_point,
-    iter_map,
     loss_values,
     make_problem,
     pair_values,
     plot_map,
-    training_map,
 )
+from toylib.lessons.fractal.tiles import iter_map, training_map
 
 PROBLEM = make_problem(20)
 SIDE, TILE = 32, 100
@@ -121,8 +120,8 @@ def test_a_process_pool_makes_the_same_map(processes, whole):
 
 
 def test_nothing_is_computed_twice_from_coarse_to_fine(monkeypatch, threads, whole):
-    seen, real = [], fractal.pair_values
-    monkeypatch.setattr(fractal, "pair_values", lambda p, rates: seen.extend(map(tuple, rates)) or real(p, rates))
+    seen, real = [], tiles.pair_values
+    monkeypatch.setattr(tiles, "pair_values", lambda p, rates: seen.extend(map(tuple, rates)) or real(p, rates))
     reached = [chart.reached for chart in iter_map(PROBLEM, START, SIDE, executor=threads, tile=TILE)]
     assert len(seen) == len(set(seen)) == SIDE**2
     assert sorted(set(reached)) == [0, 16, SIDE]
@@ -289,15 +288,15 @@ def explorer():
 
 
 def test_the_explorer_says_in_words_what_it_shows(explorer):
-    share = fractal.percent(round(explorer.chart.share, 1), 2)
+    share = demonstration.percent(round(explorer.chart.share, 1), 2)
     said = explorer.status.replace("\xa0", " ")
     assert said.startswith(f"Carte de {SIDE} × {SIDE} : environ {share} des couples convergent.".replace("\xa0", " "))
     assert "Région : couche cachée de 10^−3 à 10^6, sortie de 10^−3 à 10^6." in said
-    assert Image.open(BytesIO(explorer._image.value)).size == fractal.SIZE
+    assert Image.open(BytesIO(explorer._image.value)).size == demonstration.SIZE
 
 
 def test_the_rectangle_moves_without_computing(explorer, monkeypatch):
-    monkeypatch.setattr(fractal, "iter_map", lambda *args, **options: pytest.fail("recalcul"))
+    monkeypatch.setattr(demonstration, "iter_map", lambda *args, **options: pytest.fail("recalcul"))
     before = explorer._image.value
     explorer.set(hidden=(0, 8), output=(8, 24))
     explorer.wait()
@@ -316,7 +315,7 @@ def test_zooming_computes_the_rectangle_and_going_back_is_instant(explorer, monk
     expected = training_map(PROBLEM, explorer.chart.region, SIDE)
     assert explorer.chart.values.tobytes() == expected.values.tobytes()
     assert explorer.controls["hidden"].options[0][0] == "−0,75"
-    monkeypatch.setattr(fractal, "iter_map", lambda *args, **options: pytest.fail("recalcul"))
+    monkeypatch.setattr(demonstration, "iter_map", lambda *args, **options: pytest.fail("recalcul"))
     explorer.back()
     explorer.wait()
     assert explorer.status == first
@@ -326,12 +325,30 @@ def test_zooming_computes_the_rectangle_and_going_back_is_instant(explorer, monk
 
 
 @pytest.mark.parametrize(
-    ("values", "extract"), [({"hidden": (4, 2)}, "hidden"), ({"output": (0, 33)}, "output"), ({"lr": (0, 1)}, "lr")]
+    ("values", "extract"),
+    [
+        ({"hidden": (4, 2)}, "hidden"),
+        ({"output": (0, 33)}, "output"),
+        ({"output": (0, 8, 16)}, "output doit être deux crans"),
+        ({"lr": (0, 1)}, "lr"),
+    ],
 )
 def test_a_rectangle_out_of_the_map_is_refused_and_nothing_moves(explorer, values, extract):
     with pytest.raises(ValueError, match=extract):
         explorer.set(**{"hidden": (0, 8), **values})
-    assert explorer.controls["hidden"].value == fractal.MIDDLE
+    assert explorer.controls["hidden"].value == demonstration.MIDDLE
+
+
+def test_zooming_stops_where_two_rates_would_no_longer_differ():
+    explorer = MapExplorer(make_problem(1), resolution=2)
+    for _ in range(40):
+        explorer.zoom()
+    explorer.wait()
+    assert "Trop petit pour être agrandi" in explorer.status
+    assert explorer.chart.reached == 2
+    explorer.close()
+    with pytest.raises(ValueError, match="region doit être assez grande"):
+        training_map(PROBLEM, Region(2, 2 + 1e-15, 0, 1), 16)
 
 
 @pytest.mark.lent

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([ROOT / "cours.py", *(ROOT / "toylib").rglob("*.py")])
 LOOPS = {"train"}
 # Lignes de code, au plus : celles qui portent du code, docstrings, commentaires et lignes vides exclus.
-LONGEST = {"explorer/widget.py": 275, "lessons/fractal.py": 330}  # les deux fichiers qui dépassent encore FILE
+LONGEST = {"explorer/widget.py": 275}  # le fichier qui dépasse encore FILE
 FILE = 250
-BUDGETS = {"toylib": 1165, "explorer": 910, "lessons": 1375}
+BUDGETS = {"toylib": 1165, "explorer": 910, "lessons": 1405}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_course",
@@ -77,9 +77,10 @@ def test_the_library_stays_thin():
     counts = {path: lines_of_code(path) for path in (ROOT / "toylib").rglob("*") if path.suffix in (".py", ".js")}
     names = {path: path.relative_to(ROOT / "toylib").as_posix() for path in counts}
     assert {names[path]: n for path, n in counts.items() if n > LONGEST.get(names[path], FILE)} == {}
-    totals = {}
+    totals = dict.fromkeys(BUDGETS, 0)
     for path, n in counts.items():
-        totals[path.parent.name] = totals.get(path.parent.name, 0) + n
+        folder = Path(names[path]).parts[0]
+        totals[folder if folder in BUDGETS else "toylib"] += n
     assert {name: n for name, n in totals.items() if n > BUDGETS[name]} == {}
 
 

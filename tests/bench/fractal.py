@@ -17,7 +17,8 @@ from threading import Event, Thread
 import psutil
 import torch
 
-from toylib.lessons.fractal import START, TILE, iter_map, make_problem
+from toylib.lessons.fractal.maps import START, make_problem
+from toylib.lessons.fractal.tiles import TILE, iter_map
 
 CPUS = os.cpu_count()
 TILES = (128, 256, 512, 1024, 2048, 4096)

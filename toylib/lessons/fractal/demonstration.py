@@ -1,0 +1,193 @@
+"""La démonstration de la leçon 15 : une carte, et un rectangle que l'on y dessine pour l'agrandir."""
+
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import closing
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from toylib._checks import check_choice, check_list, check_whole
+from toylib.explorer.controls import STYLE, make_button
+from toylib.explorer.frame import Canvas
+from toylib.explorer.live import Demo
+from toylib.french import comma, percent
+from toylib.lessons.fractal.maps import START, Map, Problem, Region, colors, format_map, make_problem
+from toylib.lessons.fractal.tiles import iter_map
+
+NOTCHES = 32  # crans par côté, pour le rectangle de l'explorateur
+MIDDLE = (14, 18)  # le rectangle à l'arrivée dans une région : un huitième de chaque côté
+SIZE = (760, 640)  # pixels, de l'image de l'explorateur
+
+
+def map_explorer(problem: Problem | None = None, region: Region = START, **options) -> "MapExplorer":
+    """La démonstration de la leçon ; mêmes arguments que `MapExplorer`.
+
+    >>> demo = map_explorer(make_problem(5), resolution=16)
+    >>> demo.wait()
+    >>> demo.chart.reached
+    16
+    >>> demo.close()
+    """
+    return MapExplorer(problem or make_problem(), region, **options)
+
+
+class MapExplorer(Demo):
+    """La carte, et un rectangle que deux curseurs dessinent dessus : « Zoomer » calcule la carte du rectangle.
+
+    Arguments : `problem`, ce que chaque point entraîne ; `region`, la première région ; `resolution`, points par
+    côté ; `executor`, comme pour `iter_map`. Une région déjà vue revient aussitôt.
+
+    Le rectangle se donne en crans, de 0 à 32 : `explorer.set(hidden=(8, 12), output=(14, 18))`.
+    """
+
+    def __init__(
+        self, problem: Problem, region: Region = START, *, resolution: int = 128, executor: Executor | None = None
+    ) -> None:
+        self._problem, self._executor = problem.check(), executor
+        self._resolution = check_whole("resolution", resolution, 2)
+        self._regions, self._maps, self._screen = [Region(*region).check(self._resolution)], {}, _Screen()
+        names = {"hidden": "Taux de la couche cachée : 10 puissance", "output": "Taux de la sortie : 10 puissance"}
+        controls = {name: _make_range(text) for name, text in names.items()}
+        actions = (("Zoomer", "search-plus", self.zoom), ("Revenir", "undo", self.back), ("Arrêter", "stop", self.stop))
+        super().__init__(controls, self._draw, size=SIZE, buttons=[make_button(*action) for action in actions])
+        self._enter()
+
+    @property
+    def chart(self) -> Map:
+        """La carte que l'on voit, telle qu'elle est."""
+        return self._chart(self._regions[-1])
+
+    @property
+    def rectangle(self) -> Region:
+        """La région que le rectangle entoure."""
+        return _inside(self._regions[-1], **{name: control.value for name, control in self.controls.items()})
+
+    def set(self, **values) -> None:
+        """Déplace le rectangle : deux crans par curseur. Lève : `ValueError` ou `TypeError` ; rien ne bouge alors."""
+        pairs = {}
+        for name, pair in values.items():
+            check_choice("la commande", name, self.controls)
+            wanted = f"deux crans croissants, de 0 à {NOTCHES}"
+            pairs[name] = tuple(check_whole(name, one) for one in check_list(name, pair, wanted))
+            if len(pairs[name]) != 2 or not pairs[name][0] < pairs[name][1] <= NOTCHES:
+                raise ValueError(f"{name} doit être {wanted} ; reçu : {pair!r}.")
+        for name, pair in pairs.items():
+            self.controls[name].value = pair
+
+    def zoom(self) -> None:
+        """Calcule la carte du rectangle ; sans effet s'il est trop petit pour que ses taux se distinguent."""
+        if self.rectangle.resolves(self._resolution):
+            self._regions.append(self.rectangle)
+            self._enter()
+
+    def back(self) -> None:
+        """Revient à la région d'avant, déjà calculée."""
+        if len(self._regions) > 1:
+            self._regions.pop()
+        self._enter()
+
+    def _enter(self) -> None:
+        """Gradue les curseurs pour la région, et pose le rectangle en son milieu."""
+        region = self._regions[-1]
+        bounds = {"hidden": region[:2], "output": region[2:]}
+        self._entering = True  # les curseurs bougent, mais une seule demande suffit
+        for name, control in self.controls.items():
+            ends = np.linspace(*bounds[name], NOTCHES + 1)
+            control.options = [(_power(end, ends), k) for k, end in enumerate(ends)]
+            control.index = MIDDLE
+        self._entering = False
+        self._submit()
+
+    def _submit(self, _=None) -> None:
+        if getattr(self, "_entering", True):
+            return
+        with self._submitting:
+            values = {name: control.value for name, control in self.controls.items()}
+            self._worker.submit({"region": self._regions[-1], **values})
+
+    def _chart(self, region: Region) -> Map:
+        """La carte d'une région, vide la première fois."""
+        if region not in self._maps:
+            self._maps[region] = Map(region, np.full((self._resolution, self._resolution), np.nan))
+        return self._maps[region]
+
+    def _draw(self, region: Region, hidden: tuple, output: tuple) -> Iterator[tuple[bytes, str] | None]:
+        """L'image au plus dix fois par seconde, pendant que la carte se précise."""
+        chart, box = self._chart(region), _inside(region, hidden, output)
+        yield self._screen.draw(chart, box), _status(chart, box)
+        if chart.reached == self._resolution:
+            return
+        painted = time.perf_counter()
+        options = {"executor": self._executor, "start": chart}
+        with closing(iter_map(self._problem, region, self._resolution, **options)) as states:
+            for _ in states:
+                yield None
+                if time.perf_counter() - painted > 0.1:
+                    yield self._screen.draw(chart, box), _status(chart, box)
+                    painted = time.perf_counter()
+        yield self._screen.draw(chart, box), _status(chart, box)
+
+
+class _Screen:
+    """L'image de l'explorateur : la carte et le rectangle, sur des axes que l'on ne refait qu'à chaque région."""
+
+    def __init__(self) -> None:
+        self._canvas, self._region = Canvas(SIZE, font=14), None
+        (ax,) = self._canvas.axes
+        self._cells = ax.imshow(np.ones((1, 1, 3)), origin="lower", interpolation="nearest", animated=True)
+        styles = ({"edgecolor": "white", "linewidth": 6}, {"edgecolor": "black", "linewidth": 2.5})
+        self._boxes = [ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, animated=True, **style)) for style in styles]
+
+    def draw(self, chart: Map, box: Region) -> bytes:
+        """Le PNG de la carte et du rectangle `box`."""
+        if chart.region != self._region:
+            format_map(self._cells.axes, chart.region)
+            self._cells.set_extent(chart.region)
+            self._canvas.keep()
+            self._region = chart.region
+        self._cells.set_data(colors(chart.filled()))
+        for patch in self._boxes:
+            patch.set_bounds(box.left, box.bottom, box.right - box.left, box.top - box.bottom)
+        return self._canvas.png([self._cells, *self._boxes])
+
+
+def _make_range(name: str) -> widgets.SelectionRangeSlider:
+    """Un curseur à deux poignées, que les flèches du clavier avancent d'un cran."""
+    options = [(str(k), k) for k in range(NOTCHES + 1)]
+    layout = {"width": "700px", "max_width": "100%"}
+    return widgets.SelectionRangeSlider(options=options, index=MIDDLE, description=name, style=STYLE, layout=layout)
+
+
+def _inside(region: Region, hidden: tuple, output: tuple) -> Region:
+    """La partie de `region` entre deux crans de chaque axe ; au moins un cran de large."""
+    sides = []
+    for (low, high), (first, last) in zip((region[:2], region[2:]), (hidden, output)):
+        first = min(first, NOTCHES - 1)
+        sides += [low + (high - low) * k / NOTCHES for k in (first, max(last, first + 1))]
+    return Region(*sides)
+
+
+def _power(value: float, ends) -> str:
+    """Une puissance de dix, avec assez de décimales pour distinguer deux crans de l'intervalle `ends`."""
+    digits = max(0, math.ceil(1 - math.log10((ends[-1] - ends[0]) / NOTCHES)))
+    return comma(round(float(value), digits) + 0.0, 12).replace("-", "−")
+
+
+def _status(chart: Map, box: Region) -> str:
+    """Ce que l'image montre, en mots ; la part est arrondie, pour être la même d'une machine à l'autre."""
+    size, resolution = chart.reached, len(chart.values)
+    known = percent(np.isfinite(chart.values).mean(), 2)
+    state = f"Carte de {resolution} × {resolution}" + ("" if size == resolution else f", {known} calculée")
+    share = percent(round(chart.share, 1), 2)
+    last = "" if box.resolves(resolution) else " Trop petit pour être agrandi : ses taux ne se distingueraient plus."
+    places = f"{_place('Région', chart.region)} {_place('Rectangle', box)}"
+    return f"{state} : environ {share} des couples convergent. {places}{last}"
+
+
+def _place(name: str, region: Region) -> str:
+    left, right, bottom, top = (_power(end, side) for side in (region[:2], region[2:]) for end in side)
+    return f"{name} : couche cachée de 10^{left} à 10^{right}, sortie de 10^{bottom} à 10^{top}."

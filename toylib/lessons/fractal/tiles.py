@@ -1,0 +1,111 @@
+"""Le calcul d'une carte, par tuiles que se partagent les fils ou les processus d'un exécuteur.
+
+Du plus grossier au plus fin ; rien n'est calculé deux fois.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
+from functools import partial
+
+import numpy as np
+
+from toylib._checks import check_whole
+from toylib.lessons.fractal.maps import Map, Problem, Region, grid, levels, pair_values
+
+TILE = 256  # couples par tuile
+RETRIES = 2  # fois où une tuile perdue est soumise de nouveau
+PAUSE = 0.02  # secondes au plus entre deux états d'une carte
+
+
+def training_map(problem: Problem, region: Region, resolution: int = 128, **options) -> Map:
+    """La carte entière de `resolution` points par côté : mêmes arguments et mêmes erreurs qu'`iter_map`.
+
+    >>> training_map(make_problem(10), Region(-3, 3, -3, 3), 8).share < 0.7
+    True
+    """
+    *_, last = iter_map(problem, region, resolution, **options)
+    return last
+
+
+def iter_map(
+    problem: Problem,
+    region: Region,
+    resolution: int = 128,
+    *,
+    executor: Executor | None = None,
+    tile: int = TILE,
+    start: Map | None = None,
+) -> Iterator[Map]:
+    """Calcule une carte, du plus grossier au plus fin ; la livre toutes les 20 ms au plus, telle qu'elle est alors.
+
+    Arguments : `problem`, ce que chaque point entraîne ; `region`, les taux, en puissances de dix ; `resolution`,
+    points par côté, au moins 2 ; `executor`, qui calcule les tuiles : tout `concurrent.futures.Executor`, comme une
+    réserve de processus ou le `client.get_executor()` d'une grappe Dask, qui n'est pas fermé (par défaut, un fil par
+    processeur) ; `tile`, couples de taux par tuile ; `start`, une carte de même région et de même taille, à compléter.
+
+    Livre : des `Map` qui partagent un même tableau, lequel se remplit. Qui cesse de parcourir arrête tout.
+
+    Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas ; `RuntimeError` si une tuile, perdue
+    ou en échec, l'est encore après `RETRIES` nouveaux essais.
+    """
+    resolution, tile = check_whole("resolution", resolution, 2), check_whole("tile", tile, 1)
+    region, work = Region(*region).check(resolution), partial(pair_values, problem.check())
+    values = np.full((resolution, resolution), np.nan) if start is None else start.values
+    if values.shape != (resolution, resolution):
+        raise ValueError(f"start doit avoir {resolution} points par côté ; reçu : {len(values)}.")
+    result, rates = Map(region, values), region.rates(resolution).reshape(-1, 2)
+    yield result
+    with nullcontext(executor) if executor is not None else ThreadPoolExecutor(os.cpu_count()) as pool:
+        for size in levels(resolution):
+            with closing(_run_tiles(pool, work, rates, _tiles(values, size, tile))) as found:
+                for part, new in found:
+                    values.flat[part] = new
+                    yield result
+
+
+def _tiles(values: np.ndarray, size: int, tile: int) -> list[np.ndarray]:
+    """Les points inconnus de la grille de `size` points par côté, en tuiles : leurs rangs dans la carte."""
+    ranks = grid(np.arange(values.size).reshape(values.shape), size)
+    missing = ranks[np.isnan(grid(values, size))]
+    return [missing[k : k + tile] for k in range(0, len(missing), tile)]
+
+
+def _run_tiles(pool: Executor, work, rates: np.ndarray, tiles: list) -> Iterator[tuple]:
+    """Fait calculer les tuiles ; livre (rangs, valeurs) de chacune, et (rien, rien) s'il n'y a rien de neuf.
+
+    Une tuile perdue est soumise de nouveau. Fermé avant la fin, annule ce qui attend.
+    """
+    pending, waiting = {}, [(part, 0) for part in tiles]
+    try:
+        while pending or waiting:
+            pending |= {_submit(pool, work, rates[part]): (part, tries) for part, tries in waiting}
+            waiting, done = [], wait(pending, PAUSE, FIRST_COMPLETED).done
+            for future in done:
+                part, tries = pending.pop(future)
+                if _failed(future, tries):
+                    waiting.append((part, tries + 1))
+                else:
+                    yield part, future.result()
+            if not done:
+                yield [], []
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _submit(pool: Executor, *task) -> Future:
+    """Soumet une tuile. Lève : `RuntimeError` si l'exécuteur n'en veut plus."""
+    try:
+        return pool.submit(*task)
+    except RuntimeError as error:  # fermé, ou BrokenProcessPool, qui en hérite
+        raise RuntimeError(f"L'exécuteur n'accepte plus de tuile : {error}") from error
+
+
+def _failed(future: Future, tries: int) -> bool:
+    """Vrai si la tuile est à soumettre de nouveau. Lève : `RuntimeError` si elle l'a déjà été assez."""
+    error = "annulée" if future.cancelled() else future.exception()
+    if error is not None and tries >= RETRIES:
+        raise RuntimeError(f"Une tuile a échoué {tries + 1} fois ; la dernière fois : {error!s}")
+    return error is not None
