@@ -74,7 +74,7 @@ class MapExplorer(Demo):
             wanted = f"deux crans croissants, de 0 à {NOTCHES}"
             pairs[name] = tuple(check_whole(name, one) for one in check_list(name, pair, wanted))
             if len(pairs[name]) != 2 or not pairs[name][0] < pairs[name][1] <= NOTCHES:
-                raise ValueError(f"{name} doit être {wanted} ; reçu : {pair!r}.")
+                raise ValueError(f"{name} doit être {wanted} ; reçu : {pair!r}.")
         for name, pair in pairs.items():
             self.controls[name].value = pair
 
