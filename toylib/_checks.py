@@ -260,9 +260,32 @@ def as_tensors(
 
 def check_valid(model: nn.Module, valid: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Les tenseurs d'un jeu de validation (f, y2), comme `as_tensors` ; mêmes erreurs, qui nomment `valid`."""
-    if not isinstance(valid, tuple | list) or len(valid) != 2:
-        raise TypeError(f"valid doit être un couple (f, y2) ; reçu : {type(valid).__name__}.")
-    return as_tensors(model, *valid, names=("valid[0]", "valid[1]"))
+    return as_tensors(model, *check_pair("valid", valid), names=("valid[0]", "valid[1]"))
+
+
+def check_pair(name: str, pair: Any) -> Any:
+    """Rend `pair` si c'est un couple (entrées, classes) ; sinon lève `TypeError`.
+
+    >>> check_pair("data", ([[0.5]], [1]))
+    ([[0.5]], [1])
+    """
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"{name} doit être un couple (f, y2) ; reçu : {type(pair).__name__}.")
+    return pair
+
+
+def count_classes(name: str, target: object) -> int:
+    """Le nombre de classes de lignes one-hot, leur largeur, ou d'indices, le plus grand plus un ; 2 au moins.
+
+    >>> count_classes("target", [0, 2, 1]), count_classes("target", [[1, 0, 0, 0]])
+    (3, 4)
+    """
+    y = to_tensor(name, target)
+    if y.ndim == 2:
+        return max(2, y.shape[1])
+    top = y.max().item() if y.numel() and y.isfinite().all() else 0
+    check_fits(name, int(top))
+    return max(2, int(top) + 1)
 
 
 @contextmanager

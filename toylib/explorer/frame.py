@@ -11,7 +11,6 @@ import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -19,7 +18,17 @@ from PIL import Image
 from toylib.explorer.live import png
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.network import Net
-from toylib.plotting import LOSS_RANGE, REGIONS, STYLES, drawable, format_axes, plane_shares, plot_data, put_ticks
+from toylib.plotting import (
+    LOSS_RANGE,
+    STYLES,
+    drawable,
+    format_axes,
+    leads,
+    plane_shares,
+    plot_data,
+    put_ticks,
+    region_colors,
+)
 
 # Une vue est faite de panneaux. `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le
 # refait, `draw(scene)` livre ce qui bouge.
@@ -45,9 +54,8 @@ class Curves:
     def __init__(self, ax: Axes, metric: str) -> None:
         self._ax, self._metric = ax, metric
         format_axes(ax, metric)
-        self._chance = math.log(2) if metric == "loss" else 0.5
-        ax.axhline(self._chance, color="#888888", linewidth=1)
-        self._note = ax.text(0, 0.94 * self._chance, "au hasard", ha="right", va="top", color="0.35")
+        self._chance = ax.axhline(1.0, color="#888888", linewidth=1)
+        self._note = ax.text(0, 1.0, "au hasard", ha="right", va="top", color="0.35")
         # De l'arrière-plan à l'avant-plan : les épinglées, la précédente, la courbe du moment, sa validation.
         styles = [*({**style, "linewidth": 2} for style in STYLES[1 : PINS + 1]), {**GHOST, "linewidth": 2}]
         styles += [{**STYLES[0], "linewidth": 3}, {**STYLES[0], "linewidth": 1.3}]
@@ -57,9 +65,11 @@ class Curves:
         return config.epochs
 
     def reset(self, config: Config) -> None:
-        last = max(config.epochs, 1)
+        last, classes = max(config.epochs, 1), config.shape[1]
+        chance = math.log(classes) if self._metric == "loss" else 1 / classes
         self._ax.set_xlim(0, last)
-        self._note.set_x(0.98 * last)
+        self._chance.set_ydata([chance, chance])
+        self._note.set_position((0.98 * last, 0.94 * chance))
 
     def draw(self, scene: Scene) -> Iterator[Artist]:
         runs = [*scene.pins, *[None] * (PINS - len(scene.pins)), scene.ghost, scene.run]
@@ -76,10 +86,9 @@ class Boundary:
 
     def __init__(self, ax: Axes) -> None:
         self._ax = ax
-        self._colors = [to_rgb(color) for color in REGIONS]
 
     def key(self, config: Config) -> object:
-        return config.n, config.rule, config.noise, config.seed
+        return config.given or (config.n, config.rule, config.noise, config.seed)
 
     def reset(self, config: Config) -> None:
         data, target = config.data()
@@ -99,17 +108,17 @@ class Boundary:
     def draw(self, scene: Scene) -> Iterator[Artist]:
         regions, frontier, *_ = self._artists
         if scene.run is not None:
-            share = plane_shares(_net(scene.run, scene.epoch), *self._sides)
-            regions.set_data(np.where(share[..., None] > 0.5, *reversed(self._colors)))
-            lines = contourpy.contour_generator(*(side.numpy() for side in self._sides), share).lines(0.5)
-            gap = np.full((1, 2), np.nan)
+            shares = plane_shares(_net(scene.run, scene.epoch), *self._sides)
+            regions.set_data(region_colors(shares))
+            sides, gap = [side.numpy() for side in self._sides], np.full((1, 2), np.nan)
+            lines = [line for lead in leads(shares) for line in contourpy.contour_generator(*sides, lead).lines(0.0)]
             frontier.set_data(*np.concatenate([gap, *(part for line in lines for part in (line, gap))]).T)
         yield from self._artists
 
 
 def _net(run: Run, epoch: int) -> Net:
     """Le réseau tel qu'il était à l'époque `epoch`, ou à la dernière atteinte."""
-    model = Net(2, hidden=run.config.hidden, seed=0)
+    model = run.config.net()
     weights = torch.tensor(run.weights[min(epoch, run.reached)])
     torch.nn.utils.vector_to_parameters(weights, model.parameters())
     return model

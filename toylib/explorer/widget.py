@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 
-from toylib._checks import check_choice, check_lr, check_real, check_whole
+from toylib._checks import check_choice, check_lr, check_real, check_whole, shown
 from toylib.explorer.controls import FIELDS, label, make_button, make_control, offered
 from toylib.explorer.frame import GHOST, PANELS, PINS, Frame, Scene
 from toylib.explorer.live import FONT, Live, assign
-from toylib.explorer.runs import LR_GRID, Config, Run, Runs
+from toylib.explorer.runs import LR_GRID, Config, Given, Run, Runs
 from toylib.explorer.static import describe, small_multiples, three_rates
 from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES, comma, percent
-from toylib.network import Net
-from toylib.plotting import STYLES
+from toylib.plotting import STYLES, check_drawn
 from toylib.training import History
 
 STILL = 100  # époques, au plus, de l'image qui reste dans un carnet
+POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
+WIDE = 100  # rapport de deux écarts-types d'entrées à partir duquel la ligne d'état le dit
 FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 
 
@@ -37,15 +38,20 @@ class LrExplorer(Live):
     Arguments :
         lr : taux de départ ; comme `explorer.lr`, il prend la valeur la plus proche de `LR_GRID`.
         optimizer : "adam", "sgd" ou "momentum" ; la liste est toujours offerte.
-        n, rule, noise : les données, comme pour `gendata` (2 entrées).
+        n, rule, noise : les données, comme pour `gendata` (2 entrées) ; par défaut 500, "sum" et 0.
+        data : vos données à leur place, un couple (X, y) : entrées (n, d), classes en indices ou one-hot ; listes,
+            tableaux, tenseurs ou tables. Des entrées d'échelles très différentes n'apprennent souvent pas : divisez
+            chacune par son écart-type, une fois sa moyenne retranchée. La ligne d'état dit si un écart-type est cent
+            fois plus grand qu'un autre.
         hidden : largeurs des couches cachées, comme pour `Net`.
         epochs, batch_size : comme pour `train` ; schedule aussi, par son nom.
         seed : graine des données, des poids et des mélanges.
             Chacun de ces arguments, de n à seed, peut être une liste : une commande offre alors ses valeurs, à
             partir de la première (pour hidden, une liste de suites de largeurs).
-        valid : nombre d'échantillons de validation, tirés d'une autre graine ; 0, pas de validation.
+        valid : nombre d'échantillons de validation, tirés d'une autre graine ; 0, pas de validation. Avec `data`,
+            un couple (X, y) lui aussi.
         views : les vues, parmi `"curves"` (perte et exactitude), `"boundary"` (la frontière dans le plan, à
-            l'époque qu'un curseur choisit) et `"u"` (la perte finale selon le taux).
+            l'époque qu'un curseur choisit, s'il y a deux entrées) et `"u"` (la perte finale selon le taux).
         pin, restart, stop : vrai pour montrer les boutons qui épinglent une courbe, qui ramènent tout au
             départ, qui arrêtent le calcul.
         challenge : (exactitude, époques) à atteindre ; une ligne dit si c'est fait.
@@ -69,15 +75,16 @@ class LrExplorer(Live):
         lr: float = 0.01,
         *,
         optimizer: str = "adam",
-        n: int | Sequence[int] = 500,
-        rule: str | Sequence[str] = "sum",
-        noise: float | Sequence[float] = 0.0,
+        n: int | Sequence[int] | None = None,
+        rule: str | Sequence[str] | None = None,
+        noise: float | Sequence[float] | None = None,
+        data: tuple | None = None,
         hidden: Sequence = (16, 16),
         epochs: int | Sequence[int] = 100,
         batch_size: int | None | Sequence = None,
         schedule: str | Sequence[str] = "constant",
         seed: int | Sequence[int] = 0,
-        valid: int = 0,
+        valid: int | tuple = 0,
         views: Sequence[str] = ("curves",),
         pin: bool = False,
         restart: bool = False,
@@ -86,13 +93,17 @@ class LrExplorer(Live):
         projector: bool = False,
         cache: bool = True,
     ) -> None:
-        fields = {"n": n, "rule": rule, "noise": noise, "hidden": hidden, "epochs": epochs}
+        points = {"n": n, "rule": rule, "noise": noise}
+        given = _check_given(data, valid, points)
+        if given is None:
+            points = {field: default if points[field] is None else points[field] for field, default in POINTS.items()}
+        fields = {**points, "hidden": hidden, "epochs": epochs}
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
-        views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
-        self._first = _check_first(lr, optimizer, choices)
+        views = _check_views(views, given)
+        self._first = _check_first(lr, optimizer, choices, given)
         self._challenge = _check_challenge(challenge)
-        self._runs = Runs(check_whole("valid", valid), "boundary" in views, cache)
+        self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
         self._frame = Frame(views, font=19 if projector else 13)
         self._shows_u = "u" in views
         self._run: Run | None = None
@@ -321,7 +332,8 @@ class LrExplorer(Live):
         """Trois taux, trop petit, bon, trop grand, en `STILL` époques au plus."""
         config = self._first._replace(optimizer=self.optimizer, epochs=min(self._first.epochs, STILL))
         rates = three_rates(self._runs.rehearse(config, LR_GRID[20::10]))
-        caption = f"{OPTIMIZER_NAMES[self.optimizer]}, règle « {config.rule} », {config.epochs} époques"
+        points = "vos données" if config.given else f"règle « {config.rule} »"
+        caption = f"{OPTIMIZER_NAMES[self.optimizer]}, {points}, {config.epochs} époques"
         return describe(rates, caption), small_multiples(rates)
 
 
@@ -329,10 +341,31 @@ def _name_play(button: widgets.Button, playing: bool) -> None:
     button.description, button.icon = ("Pause", "pause") if playing else ("Lire", "play")
 
 
-def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
+def _check_given(data: object, valid: object, rules: dict[str, object]) -> Given | None:
+    """Les données à soi, s'il y en a ; ni n, ni rule, ni noise, ni un nombre d'échantillons à tirer ne vont avec."""
+    if data is None:
+        return None
+    for name, value in rules.items():
+        if value is not None:
+            raise ValueError(f"{name} doit être absent : data donne les données ; reçu : {shown(value)}.")
+    unset = valid is None or (isinstance(valid, int) and valid == 0)
+    return Given.of(data, None if unset else valid)
+
+
+def _check_views(views: Sequence[str], given: Given | None) -> list[str]:
+    """Les vues, par leur nom ; la frontière demande deux entrées, et une couleur par classe."""
+    views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
+    if given is not None and "boundary" in views:
+        if given.shape[0] != 2:
+            raise ValueError(f'data[0] doit avoir 2 entrées, pour la vue "boundary" ; reçu : {given.shape[0]}.')
+        check_drawn("data[1]", given.shape[1])
+    return views
+
+
+def _check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None) -> Config:
     """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
     optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
-    first = Config(_snap(lr), optimizer, **{field: values[0] for field, values in choices.items()})
+    first = Config(_snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
     for field, values in choices.items():
         for value in values:
             config = first._replace(**{field: value})
@@ -342,7 +375,7 @@ def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
                 check_whole("batch_size", config.batch_size, 1)
             check_choice("schedule", config.schedule, SCHEDULE_NAMES)
             config.data()
-            Net(2, hidden=config.hidden, seed=0)
+            config.net()
     return first
 
 
@@ -380,6 +413,8 @@ def _status(run: Run) -> str:
         words.append(f"diverge à l'époque {diverged}")
     if run.reached < run.config.epochs:
         words.append(f"époque {run.reached} sur {run.config.epochs}")
+    if run.config.given and run.config.given.spread >= WIDE:
+        words.append(f"entrées d'échelles très différentes (rapport {comma(run.config.given.spread, 2)})")
     words.append("déjà calculé" if run.seconds is None else f"{round(1000 * run.seconds)} ms")
     return " · ".join(words)
 
