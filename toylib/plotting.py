@@ -241,13 +241,13 @@ def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -
 
 
 def plot_data(data, target, ax: Axes | None = None) -> Axes:
-    """Dessine des échantillons à deux entrées : ronds pour la classe 0, triangles pour la classe 1.
+    """Dessine des échantillons à deux entrées : ronds pour la classe 0, triangles pour la classe 1.
 
-    Arguments :
-        data : entrées (n, 2) ; target : classes, lignes one-hot (n, classes) ou indices (n,), six au plus.
-        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+    Arguments :
+        data : entrées (n, 2) ; target : classes, lignes one-hot (n, classes) ou indices (n,), six au plus.
+        ax : axes matplotlib ; par défaut, ceux de la figure courante.
 
-    Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
+    Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
 
     >>> _, ax = plt.subplots()
     >>> plot_data([[0.1, -1], [-2, 0.3]], [0, 1], ax).get_ylabel()
@@ -258,7 +258,7 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     x, labels = as_tensors(Net(2, classes, hidden=(), seed=0), data, target)
     ax = _check_axes(ax)
     for k, (color, marker, _) in enumerate(CLASSES[:classes]):
-        style = {"s": 22, "c": color, "marker": marker, "edgecolors": "white", "linewidths": 0.4}
+        style: dict[str, Any] = {"s": 22, "c": color, "marker": marker, "edgecolors": "white", "linewidths": 0.4}
         ax.scatter(*x[labels == k].T.numpy(), label=f"classe {k}", **style)
     ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
     put_ticks(ax.xaxis)
@@ -273,17 +273,17 @@ def check_drawn(name: str, classes: int) -> None:
     >>> check_drawn("target", 6)
     """
     if classes > len(CLASSES):
-        raise ValueError(f"{name} doit avoir {len(CLASSES)} classes au plus pour une figure ; reçu : {classes}.")
+        raise ValueError(f"{name} doit avoir {len(CLASSES)} classes au plus pour une figure ; reçu : {classes}.")
 
 
 def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     """Dessine dans le plan des deux entrées les régions que `model` attribue à chaque classe.
 
-    Arguments :
-        model : un réseau à 2 entrées, et 2 à 6 sorties.
-        data, target, ax : comme pour `plot_data`.
+    Arguments :
+        model : un réseau à 2 entrées, et 2 à 6 sorties.
+        data, target, ax : comme pour `plot_data`.
 
-    Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
+    Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
 
     La frontière, en noir, est la ligne où deux classes ont la même probabilité, la plus haute.
 
@@ -293,13 +293,13 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     """
     x, labels = as_tensors(model, data, target)
     if model.nins != 2 or model.nout < 2:
-        raise ValueError(f"model doit avoir 2 entrées et 2 sorties au moins ; reçu : {model.nins} et {model.nout}.")
+        raise ValueError(f"model doit avoir 2 entrées et 2 sorties au moins ; reçu : {model.nins} et {model.nout}.")
     check_drawn("model", model.nout)
     ax = plot_data(data, one_hot(labels, model.nout), ax)
     sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T]
     shares = plane_shares(model, *sides)
-    box = [float(side[k]) for side in sides for k in (0, -1)]
-    ax.imshow(region_colors(shares), extent=box, origin="lower", aspect="auto", zorder=0)
+    left, right, bottom, top = (float(side[k]) for side in sides for k in (0, -1))
+    ax.imshow(region_colors(shares), extent=(left, right, bottom, top), origin="lower", aspect="auto", zorder=0)
     for lead in leads(shares):
         ax.contour(*sides, lead, levels=[0.0], colors="black", zorder=0.5)
     return ax
@@ -308,7 +308,7 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
 def plane_shares(model: Net, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:
     """La probabilité que `model` donne à chaque classe en chaque point d'une grille du plan des deux entrées.
 
-    Rend : (classes, len(vertical), len(horizontal)), une ligne par ordonnée.
+    Rend : (classes, len(vertical), len(horizontal)), une ligne par ordonnée.
 
     >>> plane_shares(Net(2, seed=0), torch.zeros(3), torch.zeros(4)).shape
     (2, 4, 3)
@@ -319,7 +319,7 @@ def plane_shares(model: Net, horizontal: torch.Tensor, vertical: torch.Tensor) -
 
 
 def region_colors(shares: np.ndarray) -> np.ndarray:
-    """Le fond de la classe la plus probable en chaque point : des probabilités (classes, R, S), les couleurs (R, S, 3).
+    """Le fond de la classe la plus probable en chaque point : des probabilités (classes, R, S), les couleurs (R, S, 3).
 
     >>> region_colors(np.array([[[0.2]], [[0.8]]])).round(2).tolist()
     [[[0.81, 0.89, 0.95]]]
@@ -328,7 +328,7 @@ def region_colors(shares: np.ndarray) -> np.ndarray:
 
 
 def leads(shares: np.ndarray) -> list[np.ndarray]:
-    """Pour chaque classe après la première, son avance sur la plus probable des autres ; nulle sur sa frontière.
+    """Pour chaque classe après la première, son avance sur la plus probable des autres ; nulle sur sa frontière.
 
     >>> leads(np.array([[0.2], [0.5], [0.3]]))[0].round(1).tolist()
     [0.2]
