@@ -569,6 +569,12 @@ def test_the_epoch_slider_follows_the_number_of_epochs(full):
     assert (full._epoch.value, full._epoch.max, full._play.max) == (30, 30, 30)
     full.set(epoch=20)
     full.set(epochs=12)
+    full.set(epoch=20, epochs=30)
+    assert (full._epoch.value, full._epoch.max) == (20, 30)
+    with pytest.raises(ValueError, match="epoch doit être"):
+        full.set(epochs=12, epoch=20)
+    assert (full._epoch.value, full._controls["epochs"].value) == (20, 30)
+    full.set(epochs=12)
     assert (full._epoch.value, full._epoch.max) == (12, 12)
     full.wait()
 

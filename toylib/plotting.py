@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from torch.nn.functional import one_hot
 
-from toylib._checks import as_tensors, check_choice, count_classes, shown
+from toylib._checks import as_tensors, check_choice, count_classes, require, shown
 from toylib.french import METRIC_NAMES, comma, percent
 from toylib.network import Net
 from toylib.sweep import Sweep, median
@@ -59,8 +59,8 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     >>> plot_history(History.of([(0.7, 0.5), (0.2, 0.9)]), ax).get_xlabel()
     'Époque'
     """
-    if not isinstance(history, History):
-        raise TypeError(f"history doit être un History, que rend train ; reçu : {type(history).__name__}.")
+    found = type(history).__name__
+    require(isinstance(history, History), "history", "être un History, que rend train", found, TypeError)
     check_choice("metric", metric, METRIC_NAMES)
     ax = _check_axes(ax, label)
     style = STYLES[len(ax.lines) % len(STYLES)]
@@ -77,10 +77,9 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
 
 def _check_axes(ax: Axes | None, label: str | None = None) -> Axes:
     """Les axes où dessiner, ceux de la figure courante par défaut ; `label` doit être un texte."""
-    if not isinstance(ax, Axes | None):
-        raise TypeError(f"ax doit être les axes d'un seul graphique (Axes) ; reçu : {type(ax).__name__}.")
-    if not isinstance(label, str | None):
-        raise TypeError(f"label doit être un texte ; reçu : {shown(label)}.")
+    found = type(ax).__name__
+    require(isinstance(ax, Axes | None), "ax", "être les axes d'un seul graphique (Axes)", found, TypeError)
+    require(isinstance(label, str | None), "label", "être un texte", shown(label), TypeError)
     return plt.gca() if ax is None else ax
 
 
@@ -171,10 +170,8 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
 
 
 def _check_sweep(sweep: Sweep) -> None:
-    if not isinstance(sweep, Sweep):
-        raise TypeError(f"sweep doit être un Sweep, que rend sweep ; reçu : {type(sweep).__name__}.")
-    if sweep.lrs.ndim > 1:
-        raise ValueError("sweep doit être fait d'un taux par copie ; reçu : un taux par couche.")
+    require(isinstance(sweep, Sweep), "sweep", "être un Sweep, que rend sweep", type(sweep).__name__, TypeError)
+    require(sweep.lrs.ndim == 1, "sweep", "être fait d'un taux par copie", "un taux par couche")
 
 
 def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: dict) -> None:
@@ -272,8 +269,7 @@ def check_drawn(name: str, classes: int) -> None:
 
     >>> check_drawn("target", 6)
     """
-    if classes > len(CLASSES):
-        raise ValueError(f"{name} doit avoir {len(CLASSES)} classes au plus pour une figure ; reçu : {classes}.")
+    require(classes <= len(CLASSES), name, f"avoir {len(CLASSES)} classes au plus pour une figure", classes)
 
 
 def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
@@ -292,8 +288,8 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     'Première entrée'
     """
     x, labels = as_tensors(model, data, target)
-    if model.nins != 2 or model.nout < 2:
-        raise ValueError(f"model doit avoir 2 entrées et 2 sorties au moins ; reçu : {model.nins} et {model.nout}.")
+    plane = model.nins == 2 <= model.nout
+    require(plane, "model", "avoir 2 entrées et 2 sorties au moins", f"{model.nins} et {model.nout}")
     check_drawn("model", model.nout)
     ax = plot_data(data, one_hot(labels, model.nout), ax)
     sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T]

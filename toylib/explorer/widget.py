@@ -205,7 +205,9 @@ class LrExplorer(Live):
         """
         if "lr" in values:
             values["lr"] = _snap(values["lr"])
-        assign({**self._controls, "epoch": self._epoch}, values)
+        epochs = values.get("epochs", self._epoch.max)
+        last = {"epoch": values.pop("epoch")} if "epoch" in values else {}  # une fois connu le nombre d'époques
+        assign({**self._controls, "epoch": self._epoch}, {**values, **last}, epoch=epochs)
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
