@@ -205,9 +205,8 @@ class LrExplorer(Live):
         """
         if "lr" in values:
             values["lr"] = _snap(values["lr"])
-        epochs = values.get("epochs", self._epoch.max)
         last = {"epoch": values.pop("epoch")} if "epoch" in values else {}  # une fois connu le nombre d'époques
-        assign({**self._controls, "epoch": self._epoch}, {**values, **last}, epoch=epochs)
+        assign({**self._controls, "epoch": self._epoch}, {**values, **last}, epoch=values.get("epochs", self._epoch.max))
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
