@@ -205,8 +205,9 @@ class LrExplorer(Live):
         """
         if "lr" in values:
             values["lr"] = _snap(values["lr"])
-        last = {"epoch": values.pop("epoch")} if "epoch" in values else {}  # une fois connu le nombre d'époques
-        assign({**self._controls, "epoch": self._epoch}, {**values, **last}, epoch=values.get("epochs", self._epoch.max))
+        epochs = values.get("epochs", self._epoch.max)
+        values |= {"epoch": values.pop("epoch")} if "epoch" in values else {}  # après epochs, qui dit jusqu'où elle va
+        assign({**self._controls, "epoch": self._epoch}, values, epoch=epochs)
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
