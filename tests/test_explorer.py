@@ -271,7 +271,7 @@ def test_the_boundary_is_that_of_the_epoch():
     middle = panel.figure.axes[0].transData.transform((0, 0))[0] * 72 / 100
     assert np.nanmax(points(flat["frontier"]), initial=0) == 0
     assert points(split["frontier"])[1:-1, 0] == pytest.approx(middle, abs=0.5)
-    assert np.nanmin(points(split["region"])[:, 0]) == pytest.approx(middle, abs=0.5)
+    assert np.nanmin(points(split["region1"])[:, 0]) == pytest.approx(middle, abs=0.5)
     assert drawn(panel, stage, Scene(run, epoch=99)) == split
 
 
@@ -579,6 +579,12 @@ def test_the_epoch_slider_follows_the_number_of_epochs(full):
     full.set(epochs=30)
     assert (full._epoch.value, full._epoch.max, full._play.max) == (30, 30, 30)
     full.set(epoch=20)
+    full.set(epochs=12)
+    full.set(epoch=20, epochs=30)
+    assert (full._epoch.value, full._epoch.max) == (20, 30)
+    with pytest.raises(ValueError, match="epoch doit être"):
+        full.set(epochs=12, epoch=20)
+    assert (full._epoch.value, full._controls["epochs"].value) == (20, 30)
     full.set(epochs=12)
     assert (full._epoch.value, full._epoch.max) == (12, 12)
     full.wait()

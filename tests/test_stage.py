@@ -40,7 +40,7 @@ def dumps(value):
 
 
 def mount(page, stage):
-    names = ("figures", "columns", "font", "controls", "frame", "pins", "recall")
+    names = ("figures", "font", "controls", "frame", "pins", "recall")
     page.evaluate("text => mount(text)", dumps({name: getattr(stage, name) for name in names}))
 
 

@@ -115,6 +115,20 @@ def test_any_network_learns_three_classes_of_three_features(dtype):
     assert (history.accuracy == history.valid_accuracy).all()  # mesurées toutes deux sans dropout
 
 
+@pytest.mark.parametrize(("n", "batch_size", "left"), [(7, 3, 1), (7, 1, 1), (1, None, 1), (7, 4, 3), (7, None, 7)])
+def test_batch_normalisation_of_a_single_sample_is_refused_before_anything_moves(n, batch_size, left):
+    f, y2 = gendata(n, seed=0)
+    model = Noisy(2, 2)
+    before = [part.clone() for part in model.state_dict().values()]
+    assert len(train(model, f, y2, 0, 0.1, batch_size=batch_size).loss) == 1  # à 0 époque, rien à apprendre
+    if left > 1:
+        train(model, f, y2, 1, 0.1, batch_size=batch_size)
+        return
+    with pytest.raises(ValueError, match="batch_size doit donner au moins 2 échantillons à chaque lot"):
+        train(model, f, y2, 1, 0.1, batch_size=batch_size)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values()))
+
+
 def test_a_network_learns_in_training_mode_and_each_module_gets_its_own_mode_back():
     f, y2 = gendata(100, seed=0)
     model, seen = Noisy(2, 2), set()

@@ -25,7 +25,16 @@ def shown(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
-def check_whole(name: str, value: object, least: int = 0) -> int:
+def require(sound: object, name: str, wanted: str, found: object, kind: type[Exception] = ValueError) -> None:
+    """Lève `kind` si `sound` est faux : l'argument `name` doit `wanted`, et c'est `found` qui est venu.
+
+    >>> require(3 > 2, "n", "être au plus 2", 3)
+    """
+    if not sound:
+        raise kind(f"{name} doit {wanted} ; reçu : {found}.")
+
+
+def check_whole(name: str, value: Any, least: int = 0) -> int:
     """Rend `value` s'il est un entier d'au moins `least`.
 
     Lève : `TypeError` s'il n'est pas entier, `ValueError` s'il est trop petit ou dépasse 64 bits.
@@ -34,13 +43,10 @@ def check_whole(name: str, value: object, least: int = 0) -> int:
     100
     """
     value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} doit être un entier ; reçu : {shown(value)}.")
-    number = int(value)
-    if not least <= number < 2**63:
-        wanted = f"un entier d'au moins {least} (et de 63 bits au plus)"
-        raise ValueError(f"{name} doit être {wanted} ; reçu : {shown(value)}.")
-    return number
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    require(whole, name, "être un entier", shown(value), TypeError)
+    require(least <= value < 2**63, name, f"être un entier d'au moins {least} (et de 63 bits au plus)", shown(value))
+    return int(value)
 
 
 def check_fits(name: str, count: int) -> None:
@@ -48,11 +54,10 @@ def check_fits(name: str, count: int) -> None:
 
     >>> check_fits("epochs", 1000)
     """
-    if count > 10**8:
-        raise ValueError(f"{name} doit demander cent millions de nombres au plus ; reçu de quoi en demander {count}.")
+    require(count <= 10**8, name, "demander cent millions de nombres au plus", f"de quoi en demander {count}")
 
 
-def check_real(name: str, value: object) -> float:
+def check_real(name: str, value: Any) -> float:
     """Rend `value` s'il est un nombre réel fini.
 
     Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il n'est pas fini.
@@ -61,14 +66,12 @@ def check_real(name: str, value: object) -> float:
     0.1
     """
     value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} doit être un nombre ; reçu : {shown(value)}.")
+    require(isinstance(value, Real) and not isinstance(value, bool), name, "être un nombre", shown(value), TypeError)
     try:
         number = float(value)
     except OverflowError:  # un entier ou une fraction au-delà de float64
         number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"{name} doit être un nombre fini ; reçu : {shown(value)}.")
+    require(math.isfinite(number), name, "être un nombre fini", shown(value))
     return number
 
 
@@ -88,10 +91,9 @@ def check_lr(value: object, name: str = "lr") -> float:
     >>> check_lr(0.01)
     0.01
     """
-    value = check_real(name, value)
-    if value <= 0:
-        raise ValueError(f"{name} doit être strictement positif ; reçu : {value!r}.")
-    return value
+    number = check_real(name, value)
+    require(number > 0, name, "être strictement positif", number)
+    return number
 
 
 def check_list(name: str, values: Any, wanted: str) -> list:
@@ -115,8 +117,7 @@ def check_lrs(values: object, name: str = "lrs") -> list[float]:
     [0.01, 0.1]
     """
     values = check_list(name, values, "une suite de taux, comme (0.01, 0.1)")
-    if not values:
-        raise ValueError(f"{name} doit contenir au moins un taux ; reçu : une suite vide.")
+    require(values, name, "contenir au moins un taux", "une suite vide")
     return [check_lr(lr, f"{name}[{i}]") for i, lr in enumerate(values)]
 
 
@@ -131,8 +132,7 @@ def check_rates(values: object, layers: int) -> list[float] | list[list[float]]:
         return check_lrs(rows)
     rates = [check_lrs(row, f"lrs[{i}]") for i, row in enumerate(rows)]
     for i, row in enumerate(rates):
-        if len(row) != layers:
-            raise ValueError(f"lrs[{i}] doit avoir un taux par couche, soit {layers} ; reçu : {len(row)}.")
+        require(len(row) == layers, f"lrs[{i}]", f"avoir un taux par couche, soit {layers}", len(row))
     return rates
 
 
@@ -148,13 +148,11 @@ def check_reach(rates: Mapping[str, float], planned: Sequence[float], dtype: tor
     kind = torch.finfo(dtype)
     low, high, most = kind.tiny * kind.eps, kind.max / gain, kind.max / gain / max(1.0, *rates.values())
     for name, lr in rates.items():
-        if not low <= lr <= high:
-            wanted = f"entre {low:.1e} et {high:.1e}, pour des poids {kind.dtype} et cet optimiseur"
-            raise ValueError(f"{name} doit être {wanted} ; reçu : {lr!r}.")
+        wanted = f"être entre {low:.1e} et {high:.1e}, pour des poids {kind.dtype} et cet optimiseur"
+        require(low <= lr <= high, name, wanted, lr)
     peak = max(planned, default=0.0)
-    if peak > most:
-        wanted = f"au plus {most:.1e}, pour des poids {kind.dtype} à ce taux"
-        raise ValueError(f"schedule({planned.index(peak)}, {len(planned)}) doit être {wanted} ; reçu : {peak!r}.")
+    name = f"schedule({planned.index(peak) if planned else 0}, {len(planned)})"
+    require(peak <= most, name, f"être au plus {most:.1e}, pour des poids {kind.dtype} à ce taux", peak)
 
 
 def check_range(lrs: Sequence, planned: Sequence[float], dtype: torch.dtype, optimizer: str) -> None:
@@ -174,9 +172,8 @@ def check_flag(name: str, value: object) -> bool:
     >>> check_flag("weights", True)
     True
     """
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} doit être vrai ou faux (`True` ou `False`) ; reçu : {shown(value)}.")
-    return value
+    require(isinstance(value, bool), name, "être vrai ou faux (`True` ou `False`)", shown(value), TypeError)
+    return bool(value)
 
 
 def check_choice(name: str, value: object, known: Iterable[str]) -> str:
@@ -186,9 +183,8 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> str:
     'xor'
     """
     known = list(known)
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} doit être l'un de : {', '.join(known)} ; reçu : {shown(value)}.")
-    return value
+    require(isinstance(value, str) and value in known, name, f"être l'un de : {', '.join(known)}", shown(value))
+    return str(value)
 
 
 def to_tensor(
@@ -202,8 +198,7 @@ def to_tensor(
     tensor([1., 2.])
     """
     tensor = values if isinstance(values, torch.Tensor) else _from_numpy(name, values)
-    if tensor.is_complex():
-        raise TypeError(f"{name} doit être un tableau de nombres réels ; reçu : {tensor.dtype}.")
+    require(not tensor.is_complex(), name, "être un tableau de nombres réels", tensor.dtype, TypeError)
     try:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
             raise TypeError
@@ -220,10 +215,9 @@ def _from_numpy(name: str, values: object) -> torch.Tensor:
         array = np.array(values)
     except Exception:  # des lignes inégales, des tenseurs qui ont un gradient
         raise TypeError(f"{name} doit être un tableau de nombres ; reçu : {kind}.") from None
-    if array.dtype.kind not in "biufc":
-        raise TypeError(f"{name} doit être un tableau de nombres ; reçu : {kind} de dtype {array.dtype}.")
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} doit être sans valeur masquée ; reçu : {np.ma.count_masked(values)}.")
+    found = f"{kind} de dtype {array.dtype}"
+    require(array.dtype.kind in "biufc", name, "être un tableau de nombres", found, TypeError)
+    require(not np.ma.is_masked(values), name, "être sans valeur masquée", found)
     if array.dtype.kind == "c":
         return torch.from_numpy(array.astype(np.complex128))
     kept = array.dtype in (np.float32, np.float64, np.int64)  # `uint16`, par exemple, ne se compare pas dans PyTorch
@@ -245,24 +239,44 @@ def as_tensors(
     """
     dtype, device = check_weights(model)
     x, width = to_tensor(names[0], data, dtype, device), getattr(model, "nins", "d")
-    if x.ndim != 2 or width not in ("d", x.shape[1]):
-        wanted = f"(n, {width}), comme les entrées du réseau"
-        raise ValueError(f"{names[0]} doit être de forme {wanted} ; reçu : {tuple(x.shape)}.")
-    if len(x) == 0:
-        raise ValueError(f"{names[0]} doit contenir au moins un échantillon ; reçu : un tableau vide.")
-    if not x.isfinite().all():
-        raise ValueError(f"{names[0]} doit être fait de nombres finis en {dtype} ; reçu : NaN ou infini.")
+    wide = x.ndim == 2 and width in ("d", x.shape[1])
+    require(wide, names[0], f"être de forme (n, {width}), comme les entrées du réseau", tuple(x.shape))
+    require(len(x), names[0], "contenir au moins un échantillon", "un tableau vide")
+    require(x.isfinite().all(), names[0], f"être fait de nombres finis en {dtype}", "NaN ou infini")
     y = to_tensor(names[1], target)
-    if y.ndim == 0 or len(y) != len(x):
-        raise ValueError(f"{names[1]} doit avoir {len(x)} lignes, comme {names[0]} ; reçu : forme {tuple(y.shape)}.")
+    long = y.ndim > 0 and len(y) == len(x)
+    require(long, names[1], f"avoir {len(x)} lignes, comme {names[0]}", f"forme {tuple(y.shape)}")
     return x, _labels(names[1], y, _classes(model, x[:2])).to(device)
 
 
 def check_valid(model: nn.Module, valid: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Les tenseurs d'un jeu de validation (f, y2), comme `as_tensors` ; mêmes erreurs, qui nomment `valid`."""
-    if not isinstance(valid, tuple | list) or len(valid) != 2:
-        raise TypeError(f"valid doit être un couple (f, y2) ; reçu : {type(valid).__name__}.")
-    return as_tensors(model, *valid, names=("valid[0]", "valid[1]"))
+    return as_tensors(model, *check_pair("valid", valid), names=("valid[0]", "valid[1]"))
+
+
+def check_pair(name: str, pair: Any) -> Any:
+    """Rend `pair` si c'est un couple (entrées, classes) ; sinon lève `TypeError`.
+
+    >>> check_pair("data", ([[0.5]], [1]))
+    ([[0.5]], [1])
+    """
+    couple = isinstance(pair, tuple | list) and len(pair) == 2
+    require(couple, name, "être un couple (f, y2)", type(pair).__name__, TypeError)
+    return pair
+
+
+def count_classes(name: str, target: object) -> int:
+    """Le nombre de classes de lignes one-hot, leur largeur, ou d'indices, le plus grand plus un ; 2 au moins.
+
+    >>> count_classes("target", [0, 2, 1]), count_classes("target", [[1, 0, 0, 0]])
+    (3, 4)
+    """
+    y = to_tensor(name, target)
+    if y.ndim == 2:
+        return max(2, y.shape[1])
+    top = y.max().item() if y.numel() and y.isfinite().all() else 0
+    check_fits(name, int(top))
+    return max(2, int(top) + 1)
 
 
 @contextmanager
@@ -294,10 +308,10 @@ def _classes(model: nn.Module, x: torch.Tensor) -> int:
         found = f"une erreur, {type(error).__name__} ({shown(str(error))})"
         wanted = f"accepter des entrées de forme (n, {x.shape[1]}), celle de data, de type {x.dtype}"
         raise ValueError(f"model doit {wanted} ; reçu : {found}.") from error
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
-        found = f"forme {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
-        wanted = f"rendre des logits de forme (n, classes), une ligne pour chacune des {len(x)} entrées d'essai"
-        raise ValueError(f"model doit {wanted} ; reçu : {found}.")
+    found = f"forme {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
+    sound = isinstance(logits, torch.Tensor) and logits.ndim == 2 and len(logits) == len(x)
+    wanted = f"rendre des logits de forme (n, classes), une ligne pour chacune des {len(x)} entrées d'essai"
+    require(sound, "model", wanted, found)
     return logits.shape[1]
 
 
@@ -326,23 +340,33 @@ def numpy_generator(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(check_whole("seed", seed))
 
 
-def check_weights(model: object) -> tuple[torch.dtype, torch.device]:
+def check_batches(model: nn.Module, epochs: int, n: int, batch_size: int) -> None:
+    """Vérifie qu'un réseau qui normalise par lot (`BatchNorm`) n'aura pas à apprendre d'un seul échantillon.
+
+    >>> check_batches(nn.BatchNorm1d(2), 100, 10, 4)
+    """
+    norms = [type(part).__name__ for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    alone = epochs and norms and (n % batch_size or batch_size) == 1
+    wanted = f"donner au moins 2 échantillons à chaque lot, pour un réseau qui a {', '.join(norms)}"
+    require(not alone, "batch_size", wanted, f"{batch_size}, et {n} échantillons")
+
+
+def check_weights(model: Any) -> tuple[torch.dtype, torch.device]:
     """Le type et l'appareil des poids de `model` : tous float32 ou tous float64, denses, sur un même appareil.
 
     >>> check_weights(nn.Linear(2, 2))
     (torch.float32, device(type='cpu'))
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model doit être un réseau, Net ou `nn.Module` ; reçu : {type(model).__name__}.")
+    found = type(model).__name__
+    require(isinstance(model, nn.Module), "model", "être un réseau, Net ou `nn.Module`", found, TypeError)
     kinds = {(part.dtype, part.device, part.layout) for part in model.parameters()}
     lazy = any(nn.parameter.is_lazy(part) for part in model.parameters())
     (dtype, device, layout), *others = [*kinds, (None, None, None)]
     sound = dtype in (torch.float32, torch.float64) and layout == torch.strided and device.type != "meta"
-    if not sound or len(others) > 1 or lazy:
-        found = "des poids que le premier appel tirera" if lazy else "aucun poids"
-        found = " ; ".join(sorted(" ".join(map(str, kind)) for kind in kinds)) if kinds and not lazy else found
-        wanted = "tous float32 ou tous float64, denses et sur un même appareil"
-        raise ValueError(f"model doit avoir des poids {wanted} ; reçu : {found}.")
+    found = " ; ".join(sorted(" ".join(map(str, kind)) for kind in kinds)) or "aucun poids"
+    found = "des poids que le premier appel tirera" if lazy else found
+    wanted = "avoir des poids tous float32 ou tous float64, denses et sur un même appareil"
+    require(sound and len(others) < 2 and not lazy, "model", wanted, found)
     return dtype, device
 
 
@@ -359,7 +383,7 @@ def random_generator(seed: int | None) -> torch.Generator:
     return torch.Generator().manual_seed(check_whole("seed", seed))
 
 
-def check_optimizer(made: object, model: nn.Module, planned: Sequence[float]) -> None:
+def check_optimizer(made: Any, model: nn.Module, planned: Sequence[float]) -> None:
     """Vérifie que l'optimiseur `made` peut entraîner `model`, aux taux que multiplient les facteurs `planned`.
 
     Lève : `TypeError` si ce n'est pas un optimiseur, `ValueError` s'il ne convient pas.
@@ -367,17 +391,17 @@ def check_optimizer(made: object, model: nn.Module, planned: Sequence[float]) ->
     >>> model = nn.Linear(2, 2)
     >>> check_optimizer(torch.optim.SGD(model.parameters(), 0.1), model, [1.0])
     """
-    if not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(f"optimizer doit rendre un torch.optim.Optimizer ; reçu : {type(made).__name__}.")
+    sound = isinstance(made, torch.optim.Optimizer)
+    require(sound, "optimizer", "rendre un torch.optim.Optimizer", type(made).__name__, TypeError)
     _check_step(made)
     _check_params([part for group in made.param_groups for part in group["params"]], model)
     for group in made.param_groups:
         beta = float(group.get("betas", (0.0,))[0])
         gain = 1 / (1 - beta) if 0 <= beta < 1 else 1.0  # de ce qu'Adam fait du taux, à son premier pas
+        rated = "lr" in group or not set(planned) - {1.0}
+        require(rated, "optimizer", "avoir un taux lr à planifier", f"{type(made).__name__}, sans lr")
         if "lr" in group:
             check_reach({"lr": float(group["lr"])}, planned, check_weights(model)[0], gain)
-        elif set(planned) - {1.0}:
-            raise ValueError(f"optimizer doit avoir un taux lr à planifier ; reçu : {type(made).__name__}, sans lr.")
 
 
 def _check_step(made: torch.optim.Optimizer) -> None:
@@ -385,19 +409,16 @@ def _check_step(made: torch.optim.Optimizer) -> None:
     closure = inspect.signature(made.step).parameters.get("closure")
     needs = "la perte à recalculer" if closure is not None and closure.default is closure.empty else None
     needs = "des gradients creux" if isinstance(made, torch.optim.SparseAdam) else needs
-    if needs:
-        raise ValueError(
-            f"optimizer doit faire un pas d'après le gradient seul ; reçu : {type(made).__name__}, qui veut {needs}."
-        )
+    found = f"{type(made).__name__}, qui veut {needs}"
+    require(not needs, "optimizer", "faire un pas d'après le gradient seul", found)
 
 
 def _check_params(parts: Sequence[torch.Tensor], model: nn.Module) -> None:
     """Un optimiseur doit porter sur des poids de `model`, tous ou certains, dont un au moins s'apprend."""
     own = {id(part) for part in model.parameters()}
     foreign = sum(id(part) not in own for part in parts)
-    if foreign:
-        raise ValueError(f"optimizer doit porter sur les poids de model seuls ; reçu : {foreign} paramètres étrangers.")
-    if not any(part.requires_grad for part in parts):
-        raise ValueError("model doit avoir au moins un poids à apprendre (`requires_grad`) ; reçu : tous gelés.")
-    if any(part.is_inference() for part in parts):
-        raise ValueError("model doit avoir des poids modifiables ; reçu : des poids créés sous `torch.inference_mode`.")
+    require(not foreign, "optimizer", "porter sur les poids de model seuls", f"{foreign} paramètres étrangers")
+    learns = any(part.requires_grad for part in parts)
+    require(learns, "model", "avoir au moins un poids à apprendre (`requires_grad`)", "tous gelés")
+    frozen = any(part.is_inference() for part in parts)
+    require(not frozen, "model", "avoir des poids modifiables", "des poids créés sous `torch.inference_mode`")

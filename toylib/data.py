@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from toylib._checks import check_choice, check_fits, check_real, check_whole, numpy_generator
+from toylib._checks import check_choice, check_fits, check_real, check_whole, numpy_generator, require
 
 RULES = ("sum", "band", "xor", "random")
 
@@ -51,8 +51,7 @@ def gendata(
     n, nins = check_whole("n", n, 1), check_whole("nins", nins, 2 if rule == "xor" else 1)
     check_fits("n", n * nins)
     noise = check_real("noise", noise)
-    if not 0 <= noise <= 1:
-        raise ValueError(f"noise doit être une part entre 0 et 1 ; reçu : {noise!r}.")
+    require(0 <= noise <= 1, "noise", "être une part entre 0 et 1", noise)
     rng = numpy_generator(seed)
 
     x, y = rng.random((2, n, nins))

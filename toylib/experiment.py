@@ -5,13 +5,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice, check_lrs, check_range, check_whole, shown
+from toylib._checks import check_choice, check_lrs, check_range, check_whole, require, shown
 from toylib.data import RULES, gendata
 from toylib.french import comma, percent
 from toylib.network import Net
@@ -68,21 +68,19 @@ def toytest(
 
 def _check_distinct(lrs: list[float]) -> list[float]:
     """Les taux, dont aucun ne revient : chacun est la clé de ses courbes."""
-    twice = [lr for i, lr in enumerate(lrs) if lr in lrs[:i]]
-    if twice:
-        raise ValueError(f"lrs doit être fait de taux différents ; reçu : {twice[0]!r} deux fois.")
+    twice = [f"{lr!r} deux fois" for i, lr in enumerate(lrs) if lr in lrs[:i]]
+    require(not twice, "lrs", "être fait de taux différents", ", ".join(twice))
     return lrs
 
 
-def _check_out(out: object) -> Path | None:
+def _check_out(out: Any) -> Path | None:
     """Le chemin d'une figure que matplotlib sait écrire, dans un dossier qui existe ; None si l'on n'en veut pas."""
     if out is None:
         return None
-    if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str) or "\0" in os.fspath(out):
-        raise TypeError(f"out doit être le nom d'un fichier ; reçu : {shown(out)}.")
+    named = isinstance(out, str | os.PathLike) and isinstance(os.fspath(out), str) and "\0" not in os.fspath(out)
+    require(named, "out", "être le nom d'un fichier", shown(out), TypeError)
     path = Path(out)
-    if path.suffix.lower() not in _KINDS:
-        raise ValueError(f"out doit finir par l'une de : {', '.join(_KINDS)} ; reçu : {shown(str(out))}.")
+    require(path.suffix.lower() in _KINDS, "out", f"finir par l'une de : {', '.join(_KINDS)}", shown(str(out)))
     known = os.path.exists(path)
     try:
         path.open("ab").close()

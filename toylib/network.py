@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from toylib._checks import check_fits, check_list, check_whole, random_generator, shown
+from toylib._checks import check_fits, check_list, check_whole, random_generator, require, shown
 
 
 class Net(nn.Module):
@@ -82,8 +82,6 @@ def _check_tanh(tanh: Sequence[bool] | None, layers: int) -> tuple[bool, ...]:
         return (True,) * layers
     wanted = "une suite de booléens, un par couche cachée"
     flags = check_list("tanh", tanh, wanted)
-    if not all(isinstance(flag, bool) for flag in flags):
-        raise TypeError(f"tanh doit être {wanted} ; reçu : {shown(tanh)}.")
-    if len(flags) != layers:
-        raise ValueError(f"tanh doit avoir un booléen par couche cachée, soit {layers} ; reçu : {shown(tanh)}.")
+    require(all(isinstance(flag, bool) for flag in flags), "tanh", f"être {wanted}", shown(tanh), TypeError)
+    require(len(flags) == layers, "tanh", f"avoir un booléen par couche cachée, soit {layers}", shown(tanh))
     return tuple(flags)

@@ -10,10 +10,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from torch.nn.functional import one_hot
 
-from toylib._checks import as_tensors, check_choice, shown
+from toylib._checks import as_tensors, check_choice, count_classes, require, shown
 from toylib.french import METRIC_NAMES, comma, percent
 from toylib.network import Net
 from toylib.sweep import Sweep, median
@@ -29,7 +30,15 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#56B4E9", "linestyle": (0, (12, 3))},
 )
 LOSS_RANGE = (1e-3, 10.0)
-REGIONS = ("#FBE3D0", "#CFE3F1")  # le fond des deux classes
+# Par classe : la couleur et la forme de ses points, et le fond de sa région.
+CLASSES = (
+    ("#D55E00", "o", "#FBE3D0"),
+    ("#0072B2", "^", "#CFE3F1"),
+    ("#009E73", "s", "#CFEDE3"),
+    ("#CC79A7", "D", "#F5E4ED"),
+    ("#000000", "v", "#DDDDDD"),
+    ("#56B4E9", "P", "#E3F3FC"),
+)
 _number = partial(comma, digits=6)  # le nom d'une graduation
 
 
@@ -50,8 +59,8 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     >>> plot_history(History.of([(0.7, 0.5), (0.2, 0.9)]), ax).get_xlabel()
     'Époque'
     """
-    if not isinstance(history, History):
-        raise TypeError(f"history doit être un History, que rend train ; reçu : {type(history).__name__}.")
+    found = type(history).__name__
+    require(isinstance(history, History), "history", "être un History, que rend train", found, TypeError)
     check_choice("metric", metric, METRIC_NAMES)
     ax = _check_axes(ax, label)
     style = STYLES[len(ax.lines) % len(STYLES)]
@@ -68,10 +77,9 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
 
 def _check_axes(ax: Axes | None, label: str | None = None) -> Axes:
     """Les axes où dessiner, ceux de la figure courante par défaut ; `label` doit être un texte."""
-    if not isinstance(ax, Axes | None):
-        raise TypeError(f"ax doit être les axes d'un seul graphique (Axes) ; reçu : {type(ax).__name__}.")
-    if not isinstance(label, str | None):
-        raise TypeError(f"label doit être un texte ; reçu : {shown(label)}.")
+    found = type(ax).__name__
+    require(isinstance(ax, Axes | None), "ax", "être les axes d'un seul graphique (Axes)", found, TypeError)
+    require(isinstance(label, str | None), "label", "être un texte", shown(label), TypeError)
     return plt.gca() if ax is None else ax
 
 
@@ -162,10 +170,8 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
 
 
 def _check_sweep(sweep: Sweep) -> None:
-    if not isinstance(sweep, Sweep):
-        raise TypeError(f"sweep doit être un Sweep, que rend sweep ; reçu : {type(sweep).__name__}.")
-    if sweep.lrs.ndim > 1:
-        raise ValueError("sweep doit être fait d'un taux par copie ; reçu : un taux par couche.")
+    require(isinstance(sweep, Sweep), "sweep", "être un Sweep, que rend sweep", type(sweep).__name__, TypeError)
+    require(sweep.lrs.ndim == 1, "sweep", "être fait d'un taux par copie", "un taux par couche")
 
 
 def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: dict) -> None:
@@ -235,7 +241,7 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     """Dessine des échantillons à deux entrées : ronds pour la classe 0, triangles pour la classe 1.
 
     Arguments :
-        data : entrées (n, 2) ; target : classes, lignes one-hot (n, 2) ou indices (n,).
+        data : entrées (n, 2) ; target : classes, lignes one-hot (n, classes) ou indices (n,), six au plus.
         ax : axes matplotlib ; par défaut, ceux de la figure courante.
 
     Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
@@ -244,20 +250,13 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     >>> plot_data([[0.1, -1], [-2, 0.3]], [0, 1], ax).get_ylabel()
     'Seconde entrée'
     """
-    x, labels = as_tensors(Net(2, seed=0), data, target)
+    classes = count_classes("target", target)
+    check_drawn("target", classes)
+    x, labels = as_tensors(Net(2, classes, hidden=(), seed=0), data, target)
     ax = _check_axes(ax)
-    for name, color, marker in ((0, "#D55E00", "o"), (1, "#0072B2", "^")):
-        horizontal, vertical = x[labels == name].T.numpy()
-        ax.scatter(
-            horizontal,
-            vertical,
-            s=22,
-            c=color,
-            marker=marker,
-            edgecolors="white",
-            linewidths=0.4,
-            label=f"classe {name}",
-        )
+    for k, (color, marker, _) in enumerate(CLASSES[:classes]):
+        style: dict[str, Any] = {"s": 22, "c": color, "marker": marker, "edgecolors": "white", "linewidths": 0.4}
+        ax.scatter(*x[labels == k].T.numpy(), label=f"classe {k}", **style)
     ax.set(xlabel="Première entrée", ylabel="Seconde entrée")
     put_ticks(ax.xaxis)
     put_ticks(ax.yaxis)
@@ -265,40 +264,69 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def check_drawn(name: str, classes: int) -> None:
+    """Lève `ValueError` si `name` a plus de classes que les figures n'ont de couleurs.
+
+    >>> check_drawn("target", 6)
+    """
+    require(classes <= len(CLASSES), name, f"avoir {len(CLASSES)} classes au plus pour une figure", classes)
+
+
 def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
-    """Dessine dans le plan des deux entrées les régions que `model` attribue aux deux classes.
+    """Dessine dans le plan des deux entrées les régions que `model` attribue à chaque classe.
 
     Arguments :
-        model : un réseau à 2 entrées et 2 sorties.
+        model : un réseau à 2 entrées, et 2 à 6 sorties.
         data, target, ax : comme pour `plot_data`.
 
     Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
 
-    La frontière, en noir, est la ligne où les deux classes ont la même probabilité.
+    La frontière, en noir, est la ligne où deux classes ont la même probabilité, la plus haute.
 
     >>> _, ax = plt.subplots()
     >>> plot_boundary(Net(2, seed=0), [[0.1, -1], [-2, 0.3]], [0, 1], ax).get_xlabel()
     'Première entrée'
     """
-    x, _ = as_tensors(model, data, target)
-    if (model.nins, model.nout) != (2, 2):
-        raise ValueError(f"model doit avoir 2 entrées et 2 sorties ; reçu : {model.nins} et {model.nout}.")
-    ax = plot_data(data, target, ax)
-    horizontal, vertical = (torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T)
-    share = plane_shares(model, horizontal, vertical)
-    ax.contourf(horizontal, vertical, share, levels=[0, 0.5, 1], colors=REGIONS, zorder=0)
-    ax.contour(horizontal, vertical, share, levels=[0.5], colors="black", zorder=0.5)
+    x, labels = as_tensors(model, data, target)
+    plane = model.nins == 2 <= model.nout
+    require(plane, "model", "avoir 2 entrées et 2 sorties au moins", f"{model.nins} et {model.nout}")
+    check_drawn("model", model.nout)
+    ax = plot_data(data, one_hot(labels, model.nout), ax)
+    sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T]
+    shares = plane_shares(model, *sides)
+    left, right, bottom, top = (float(side[k]) for side in sides for k in (0, -1))
+    ax.imshow(region_colors(shares), extent=(left, right, bottom, top), origin="lower", aspect="auto", zorder=0)
+    for lead in leads(shares):
+        ax.contour(*sides, lead, levels=[0.0], colors="black", zorder=0.5)
     return ax
 
 
 def plane_shares(model: Net, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:
-    """La probabilité que `model` donne à la classe 1 en chaque point d'une grille du plan des deux entrées.
+    """La probabilité que `model` donne à chaque classe en chaque point d'une grille du plan des deux entrées.
 
-    Rend : (len(vertical), len(horizontal)), une ligne par ordonnée.
+    Rend : (classes, len(vertical), len(horizontal)), une ligne par ordonnée.
 
     >>> plane_shares(Net(2, seed=0), torch.zeros(3), torch.zeros(4)).shape
-    (4, 3)
+    (2, 4, 3)
     """
     plane = torch.cartesian_prod(horizontal, vertical)
     with torch.inference_mode():
-        return model(plane).softmax(dim=1)[:, 1].reshape(len(horizontal), len(vertical)).T.numpy()
+        return model(plane).softmax(dim=1).T.unflatten(1, (len(horizontal), len(vertical))).mT.numpy()
+
+
+def region_colors(shares: np.ndarray) -> np.ndarray:
+    """Le fond de la classe la plus probable en chaque point : des probabilités (classes, R, S), les couleurs (R, S, 3).
+
+    >>> region_colors(np.array([[[0.2]], [[0.8]]])).round(2).tolist()
+    [[[0.81, 0.89, 0.95]]]
+    """
+    return np.array([to_rgb(region) for *_, region in CLASSES])[shares.argmax(axis=0)]
+
+
+def leads(shares: np.ndarray) -> list[np.ndarray]:
+    """Pour chaque classe après la première, son avance sur la plus probable des autres ; nulle sur sa frontière.
+
+    >>> leads(np.array([[0.2], [0.5], [0.3]]))[0].round(1).tolist()
+    [0.2]
+    """
+    return [shares[k] - np.delete(shares, k, axis=0).max(axis=0) for k in range(1, len(shares))]

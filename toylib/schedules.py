@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from toylib._checks import check_choice, check_fits, check_real, shown
+from toylib._checks import check_choice, check_fits, check_real, require, shown
 
 Schedule = Callable[[int, int], float]  # du numéro du pas, à partir de 0, et du nombre de pas, au facteur
 
@@ -89,6 +89,5 @@ def _factor(schedule: Schedule, step: int, steps: int) -> float:
         reason = f"une fonction qui lève {type(error).__name__} ({shown(str(error))})"
         raise ValueError(f"{name} doit donner le facteur du taux ; reçu : {reason}.") from error
     factor = check_real(name, found)
-    if factor < 0:
-        raise ValueError(f"{name} doit être positif ou nul ; reçu : {factor!r}.")
+    require(factor >= 0, name, "être positif ou nul", factor)
     return factor

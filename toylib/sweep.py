@@ -20,6 +20,7 @@ from toylib._checks import (
     check_weights,
     check_whole,
     random_generator,
+    require,
     shown,
 )
 from toylib.engine import LOSSES, PLACES, UPDATES, Epoch, Task, run
@@ -55,8 +56,8 @@ class Sweep:
         >>> sweep.history(0).epochs_to(0.99)
         1
         """
-        if check_whole("k", k, -len(self.lrs)) >= len(self.lrs):
-            raise ValueError(f"k doit être le rang d'un taux, de 0 à {len(self.lrs) - 1} ; reçu : {k!r}.")
+        known = check_whole("k", k, -len(self.lrs)) < len(self.lrs)
+        require(known, "k", f"être le rang d'un taux, de 0 à {len(self.lrs) - 1}", k)
         names = ("loss", "accuracy", "valid_loss", "valid_accuracy")
         curves = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return History(**{name: (median(curve) if curve.ndim > 2 else curve)[k] for name, curve in curves.items()})
@@ -73,8 +74,7 @@ class Sweep:
         >>> Sweep(np.array([0.001, 0.01, 0.1, 1.0]), loss, 1 - loss).good()
         (0.01, 0.1)
         """
-        if self.lrs.ndim > 1:
-            raise ValueError("lrs doit être fait d'un taux par copie, pour un domaine ; reçu : un taux par couche.")
+        require(self.lrs.ndim == 1, "lrs", "être fait d'un taux par copie, pour un domaine", "un taux par couche")
         order = self.lrs.argsort()
         start, final = median(self.loss)[0, 0], median(self.loss)[order, -1]
         while final.min() < start:
@@ -140,20 +140,7 @@ def sweep(
     >>> result.loss.shape, bool(result.loss[1, -1] < result.loss[0, -1])
     ((2, 51), True)
     """
-    plan = _check(
-        model,
-        data,
-        target,
-        epochs,
-        lrs,
-        optimizer=optimizer,
-        batch_size=batch_size,
-        schedule=schedule,
-        seed=seed,
-        valid=valid,
-        loss=loss,
-        weights=weights,
-    )
+    plan = _check(**locals())
     with progress("Balayage", len(plan.tasks) * (plan.tasks[0].epochs + 1)) as bar:
         *_, result = _deliver(plan, bar.update)
     return result
@@ -234,19 +221,14 @@ def _check_models(model) -> list[Net]:
     """Le réseau, ou les réseaux, qui doivent avoir la même architecture."""
     several = list(model) if isinstance(model, Sequence) and not isinstance(model, str | bytes) else []
     models = [model] if isinstance(model, Net) else several
-    if not models or not all(isinstance(one, Net) for one in models):
-        found = [type(one).__name__ for one in models] or model
-        raise TypeError(f"model doit être un réseau Net, ou une suite de Net ; reçu : {shown(found)}.")
+    nets = len(models) > 0 and all(isinstance(one, Net) for one in models)
+    found = [type(one).__name__ for one in models] or model
+    require(nets, "model", "être un réseau Net, ou une suite de Net", shown(found), TypeError)
     for one in models:
         _check_plain(one)
-    if len({_architecture(one) for one in models}) > 1:
-        raise ValueError("model doit être une suite de réseaux de même architecture ; reçu : des réseaux différents.")
+    kinds = {(one.tanh, *((part.shape, part.dtype) for part in one.parameters())) for one in models}
+    require(len(kinds) == 1, "model", "être une suite de réseaux de même architecture", "des réseaux différents")
     return models
-
-
-def _architecture(model: Net) -> tuple:
-    """Ce que deux réseaux doivent avoir en commun pour être entraînés ensemble."""
-    return model.tanh, *((part.shape, part.dtype) for part in model.parameters())
 
 
 def _check_plain(model: Net) -> None:
@@ -256,14 +238,13 @@ def _check_plain(model: Net) -> None:
 
     >>> _check_plain(Net(2))
     """
-    if type(model) is not Net:
-        raise TypeError(f"model doit être un Net, non une sous-classe, pour `sweep` ; reçu : {type(model).__name__}.")
+    found = type(model).__name__
+    require(type(model) is Net, "model", "être un Net, non une sous-classe, pour `sweep`", found, TypeError)
     check_weights(model)
     change = next((change for change, found in _changes(model) if found), None)
-    if change:
-        raise ValueError(f"model doit être un Net dont rien n'a changé que les poids, pour `sweep` ; reçu : {change}.")
-    if torch.is_autocast_enabled("cpu"):
-        raise ValueError("model doit calculer dans le type de ses poids, pour `sweep` ; reçu : `torch.autocast`.")
+    require(not change, "model", "être un Net dont rien n'a changé que les poids, pour `sweep`", change)
+    plain = not torch.is_autocast_enabled("cpu")
+    require(plain, "model", "calculer dans le type de ses poids, pour `sweep`", "`torch.autocast`")
 
 
 def _changes(model: Net) -> Iterator[tuple[str, object]]:

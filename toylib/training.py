@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from toylib._checks import (
     as_tensors,
+    check_batches,
     check_choice,
     check_lr,
     check_optimizer,
@@ -23,6 +24,7 @@ from toylib._checks import (
     check_whole,
     mode,
     random_generator,
+    require,
     shown,
 )
 from toylib.schedules import Schedule, factors
@@ -62,8 +64,7 @@ class History:
         [0.7, 0.2]
         """
         curves = [np.array(curve) for curve in (*zip(*scores), *zip(*valid_scores))]
-        if not curves:
-            raise ValueError("scores doit contenir au moins une mesure ; reçu : une suite vide.")
+        require(curves, "scores", "contenir au moins une mesure", "une suite vide")
         for curve in curves:
             curve.setflags(write=False)
         return cls(*curves)
@@ -138,6 +139,7 @@ def train(
     valid = None if valid is None else check_valid(model, valid)
     epochs = check_whole("epochs", epochs)
     batch_size = len(x) if batch_size is None else check_whole("batch_size", batch_size, 1)
+    check_batches(model, epochs, len(x), batch_size)
     planned = factors(schedule, epochs * math.ceil(len(x) / batch_size))
     generator = random_generator(seed)
     descent = _make_optimizer(optimizer, model, check_lr(lr), planned)
@@ -203,9 +205,9 @@ def _make_optimizer(
 ) -> torch.optim.Optimizer:
     """L'optimiseur des poids de `model`, d'après son nom ou une fonction (params, lr) ; `planned` : le facteur du
     taux à chaque pas."""
-    if isinstance(optimizer, torch.optim.Optimizer):
-        found = f"un optimiseur déjà fait, {type(optimizer).__name__}"
-        raise TypeError(f"optimizer doit être un nom, une classe ou une fonction (params, lr) ; reçu : {found}.")
+    ready = isinstance(optimizer, torch.optim.Optimizer)
+    found = f"un optimiseur déjà fait, {type(optimizer).__name__}"
+    require(not ready, "optimizer", "être un nom, une classe ou une fonction (params, lr)", found, TypeError)
     make = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
     try:
         made = make(list(model.parameters()), lr)

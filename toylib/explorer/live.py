@@ -183,8 +183,8 @@ class Demo(widgets.VBox):
         self._shown[cell] = (execution, [*shown, self])
 
 
-def assign(controls: dict[str, widgets.Widget], values: dict[str, object]) -> None:
-    """Donne leur valeur à des commandes, par nom.
+def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **most: int) -> None:
+    """Donne leur valeur à des commandes, par nom et dans cet ordre ; `most`, le plus grand cran qu'un curseur aura.
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
@@ -193,7 +193,7 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object]) -> No
         if hasattr(control, "options"):
             options = [one for _, one in control.options]
         else:
-            options = range(control.min, control.max + 1)
+            options = range(control.min, most.get(name, control.max) + 1)
         if value not in options:
             offer = ", ".join(map(str, options))
             raise ValueError(f"{name} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")

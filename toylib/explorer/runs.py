@@ -5,11 +5,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from toylib._checks import as_tensors, check_pair, check_valid, count_classes, to_tensor
 from toylib.data import gendata
 from toylib.network import Net
 from toylib.sweep import Sweep, iter_sweep
@@ -20,23 +22,79 @@ LR_GRID = tuple(float(f"{10 ** (k / 10):.3g}") for k in range(-50, 11))
 CACHE = 2**24  # octets de courbes et de poids gardés
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Un jeu de données à soi : entrées float32 (n, d) et classes int64 (n,), et, s'il y en a, de validation.
+
+    >>> given = Given.of(([[0, 10], [1, 20], [2, 990]], [0, 1, 2]))
+    >>> given.shape, round(given.spread)
+    ((2, 3), 563)
+    """
+
+    shape: tuple[int, int]
+    spread: float  # rapport des écarts-types de ses entrées, le plus grand au plus petit
+    data: tuple[np.ndarray, np.ndarray]
+    valid: tuple[np.ndarray, np.ndarray] | None
+
+    @classmethod
+    def of(cls, data: object, valid: object = None) -> "Given":
+        """Vérifie les couples (X, y) `data` et `valid`. Lève : `ValueError` ou `TypeError`, qui les nomme."""
+        x = to_tensor("data[0]", check_pair("data", data)[0])
+        if x.ndim != 2 or not x.numel():
+            raise ValueError(f"data[0] doit être de forme (n, d), sans dimension vide ; reçu : {tuple(x.shape)}.")
+        shape = x.shape[1], count_classes("data[1]", data[1])
+        model = Net(*shape, hidden=(), seed=0)
+        sets = [as_tensors(model, *data, names=("data[0]", "data[1]"))]
+        sets += [] if valid is None else [check_valid(model, valid)]
+        arrays = [(x.numpy(), labels.numpy()) for x, labels in sets]
+        return cls(shape, _spread(arrays[0][0]), arrays[0], arrays[1] if len(arrays) > 1 else None)
+
+
+def _spread(x: np.ndarray) -> float:
+    """Le rapport du plus grand au plus petit écart-type d'une colonne, celles qui ne varient pas mises à part."""
+    scales = x.std(axis=0, dtype=float)
+    scales = scales[scales > 0]
+    return float(scales.max() / scales.min()) if len(scales) else 1.0
+
+
 class Config(NamedTuple):
-    """Tout ce dont un entraînement dépend ; les noms et les sens de `LrExplorer`."""
+    """Tout ce dont un entraînement dépend ; les noms et les sens de `LrExplorer`.
+
+    `given` tient lieu de n, rule et noise, qui sont alors None.
+    """
 
     lr: float
     optimizer: str
-    n: int
-    rule: str
-    noise: float
+    n: int | None
+    rule: str | None
+    noise: float | None
     hidden: tuple[int, ...]
     epochs: int
     batch_size: int | None
     schedule: str
     seed: int
+    given: Given | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Le nombre d'entrées et le nombre de classes."""
+        return self.given.shape if self.given else (2, 2)
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Le jeu d'entraînement."""
+        if self.given:
+            return self.given.data
         return gendata(self.n, rule=self.rule, noise=self.noise, seed=self.seed)
+
+    def valid(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Le jeu de validation : celui que l'on a donné, ou `n` échantillons d'une autre graine ; sinon None."""
+        if self.given:
+            return self.given.valid
+        return gendata(n, rule=self.rule, noise=self.noise, seed=self.seed + 10_000) if n else None
+
+    def net(self) -> Net:
+        """Le réseau, avant tout pas."""
+        return Net(*self.shape, hidden=self.hidden, seed=self.seed)
 
 
 class Run(NamedTuple):
@@ -122,12 +180,9 @@ class Runs:
         return np.array([np.nan if run is None else np.fmin(run.history.loss[-1], 1e30) for run in runs])
 
     def _sweep(self, config: Config, lrs: Sequence[float], copies: Sequence[float] = ()) -> Iterator[Sweep]:
-        """Le balayage de `lrs`, et de ses copies à un bit près ; la validation a une autre graine."""
-        model = Net(2, hidden=config.hidden, seed=config.seed)
+        """Le balayage de `lrs`, et de ses copies à un bit près."""
+        model, valid = config.net(), config.valid(self._valid)
         models = [model, *(_moved(model, to) for to in copies)] if copies else model
-        valid = None
-        if self._valid:
-            valid = gendata(self._valid, rule=config.rule, noise=config.noise, seed=config.seed + 10_000)
         options = {"optimizer": config.optimizer, "batch_size": config.batch_size}
         options |= {"schedule": config.schedule, "seed": config.seed}
         return iter_sweep(models, *config.data(), config.epochs, lrs, valid=valid, weights=self._weights, **options)

@@ -125,7 +125,7 @@ async function render({ model, el }) {
             box.style.setProperty('--ratio', width / height);
             return box;
         }));
-        el.style.setProperty('--columns', Math.min(model.get('columns'), figures.children.length));
+        el.style.setProperty('--columns', [0, 1, 2, 3][figures.children.length] ?? 2);
         el.style.setProperty('--font', `${model.get('font')}px`);
         twins = [...el.querySelectorAll('g[id]')].map(one => one.id.slice(id.length).match(/^(ghost|pin\d)-(.+)/)).filter(one => one);
     }

@@ -41,7 +41,7 @@ class Stage(anywidget.AnyWidget):
     traits et leurs marques, les contours, les textes et les images (tout entières, sans déborder de leurs axes).
 
     Arguments : `figures` ; `font`, la taille de leurs textes en points, si elle est la même pour tous ; `status`,
-    celle de la ligne d'état, en pixels ; `columns`, le nombre de figures par rang ; `controls`, les commandes dont
+    celle de la ligne d'état, en pixels ; `controls`, les commandes dont
     les valeurs font la clé d'une image.
 
     `recall` est une liste d'images que le navigateur saura peindre seul, par leur clé ; voir `stage.js`.
@@ -58,7 +58,6 @@ class Stage(anywidget.AnyWidget):
     _esm = Path(__file__).with_suffix(".js")
     _css = Path(__file__).with_suffix(".css")
     figures = traitlets.List().tag(sync=True)
-    columns = traitlets.Int().tag(sync=True)
     font = traitlets.Int().tag(sync=True)
     controls = traitlets.List().tag(sync=True)
     frame = traitlets.Dict().tag(sync=True)
@@ -70,11 +69,10 @@ class Stage(anywidget.AnyWidget):
         *figures: Figure,
         font: float | None = None,
         status: int = 20,
-        columns: int = 2,
         controls: Sequence[widgets.Widget] = (),
     ) -> None:
         self._figures, self._text, self._count = figures, font, 0
-        super().__init__(columns=columns, font=status, controls=[one.model_id for one in controls])
+        super().__init__(font=status, controls=[one.model_id for one in controls])
         self.redraw()
 
     def redraw(self) -> None:

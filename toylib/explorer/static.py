@@ -88,4 +88,5 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
 
 def caption(config: Config) -> str:
     """Ce qui est entraîné, en quelques mots."""
-    return f"{OPTIMIZER_NAMES[config.optimizer]}, règle « {config.rule} », {config.epochs} époques"
+    points = "vos données" if config.given else f"règle « {config.rule} »"
+    return f"{OPTIMIZER_NAMES[config.optimizer]}, {points}, {config.epochs} époques"

@@ -15,7 +15,17 @@ from matplotlib.path import Path
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.explorer.stage import make_figure
 from toylib.network import Net
-from toylib.plotting import LOSS_RANGE, REGIONS, STYLES, drawable, format_axes, plane_shares, plot_data, put_ticks
+from toylib.plotting import (
+    CLASSES,
+    LOSS_RANGE,
+    STYLES,
+    drawable,
+    format_axes,
+    leads,
+    plane_shares,
+    plot_data,
+    put_ticks,
+)
 
 # `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le refait, `draw(scene)` donne aux artistes
 # ce que la scène leur fait montrer.
@@ -42,9 +52,8 @@ class Curves:
         self.figure, self._metric = make_figure(layout="none"), metric
         (self._ax,) = self.figure.axes
         format_axes(self._ax, metric)
-        self._chance = math.log(2) if metric == "loss" else 0.5
-        self._ax.axhline(self._chance, color="#888888", linewidth=1)
-        self._note = self._ax.text(0, 0.94 * self._chance, "au hasard", ha="right", va="top", color="0.35")
+        self._chance = self._ax.axhline(1.0, color="#888888", linewidth=1)
+        self._note = self._ax.text(0, 1.0, "au hasard", ha="right", va="top", color="0.35")
         # De l'arrière-plan à l'avant-plan : les épinglées, la précédente, la courbe du moment, sa validation.
         for k in range(PINS):
             self._ax.plot([], [], gid=f"pin{k + 1}-{metric}", linewidth=2, visible=False, **STYLES[k + 1])
@@ -59,9 +68,11 @@ class Curves:
         return config.epochs
 
     def reset(self, config: Config) -> None:
-        last = max(config.epochs, 1)
+        last, classes = max(config.epochs, 1), config.shape[1]
+        chance = math.log(classes) if self._metric == "loss" else 1 / classes
         self._ax.set_xlim(0, last)
-        self._note.set_x(0.98 * last)
+        self._chance.set_ydata([chance, chance])
+        self._note.set_position((0.98 * last, 0.94 * chance))
 
     def draw(self, scene: Scene) -> None:
         for name, line in self._lines.items():
@@ -79,7 +90,7 @@ class Boundary:
         (self._ax,) = self.figure.axes
 
     def key(self, config: Config) -> object:
-        return config.n, config.rule, config.noise, config.seed
+        return config.given or (config.n, config.rule, config.noise, config.seed)
 
     def reset(self, config: Config) -> None:
         data, target = config.data()
@@ -88,25 +99,28 @@ class Boundary:
         low, high = (data.min(axis=0) - 0.2).tolist(), (data.max(axis=0) + 0.2).tolist()
         self._sides = [torch.linspace(*ends, PLANE) for ends in zip(low, high)]
         self._ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        self._ax.axvspan(low[0], high[0], color=REGIONS[0], linewidth=0, zorder=-1)
-        style = {"color": REGIONS[1], "linewidth": 0, "zorder": 0}
-        self._region = self._ax.add_patch(PathPatch(NOWHERE, gid="region", **style))
+        (_, _, first), *others = CLASSES[: config.shape[1]]
+        self._ax.axvspan(low[0], high[0], color=first, linewidth=0, zorder=-1)
+        self._regions = [
+            self._ax.add_patch(PathPatch(NOWHERE, gid=f"region{k}", color=color, linewidth=0, zorder=0))
+            for k, (*_, color) in enumerate(others, 1)
+        ]
         (self._frontier,) = self._ax.plot([], [], gid="frontier", color=BLACK, linewidth=2, zorder=0.5)
 
     def draw(self, scene: Scene) -> None:
         net = net_of(scene.run.config, scene.run.weights[min(scene.epoch, scene.run.reached)])
-        share = plane_shares(net, *self._sides)
-        sides = (side.numpy() for side in self._sides)
-        generator = contourpy.contour_generator(*sides, share, fill_type=contourpy.FillType.ChunkCombinedCode)
-        (points,), (codes,) = generator.filled(0.5, np.inf)
-        self._region.set_path(NOWHERE if points is None else Path(points, codes))
-        lines, gap = generator.lines(0.5), np.full((1, 2), np.nan)
+        sides, lines, gap = [side.numpy() for side in self._sides], [], np.full((1, 2), np.nan)
+        for region, lead in zip(self._regions, leads(plane_shares(net, *self._sides))):
+            generator = contourpy.contour_generator(*sides, lead, fill_type=contourpy.FillType.ChunkCombinedCode)
+            (points,), (codes,) = generator.filled(0.0, np.inf)
+            region.set_path(NOWHERE if points is None else Path(points, codes))
+            lines += generator.lines(0.0)
         self._frontier.set_data(*np.concatenate([gap, *(part for line in lines for part in (line, gap))]).T)
 
 
 def net_of(config: Config, weights: np.ndarray) -> Net:
     """Le réseau de `config`, dont les poids sont `weights`."""
-    model = Net(2, hidden=config.hidden, seed=0)
+    model = config.net()
     torch.nn.utils.vector_to_parameters(torch.tensor(weights), model.parameters())
     return model
 

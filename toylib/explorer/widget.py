@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 
-from toylib._checks import check_choice, check_lr, check_real, check_whole
+from toylib._checks import check_choice, check_lr, check_real, check_whole, shown
 from toylib.explorer.controls import FIELDS, label, make_button, make_control, offered
 from toylib.explorer.live import Demo, assign
 from toylib.explorer.page import check_path, write_page
-from toylib.explorer.runs import LR_GRID, Config, Run, Runs
+from toylib.explorer.runs import LR_GRID, Config, Given, Run, Runs
 from toylib.explorer.static import describe, draw_views, three_rates
 from toylib.explorer.views import PANELS, PINS, Scene, make_panels, net_of
 from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES, comma, percent
-from toylib.network import Net
+from toylib.plotting import check_drawn
 from toylib.training import History
 
-STILL = 30  # époques, au plus, de l'image qui reste dans un carnet : guère plus que le temps de la dessiner
+STILL = 30  # époques, au plus, de l'image qui reste dans un carnet : guère plus que le temps de la dessiner
+POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
+WIDE = 100  # rapport de deux écarts-types d'entrées à partir duquel la ligne d'état le dit
 
 
 class Request(NamedTuple):
@@ -39,15 +41,20 @@ class LrExplorer(Demo):
     Arguments :
         lr : taux de départ ; comme `explorer.lr`, il prend la valeur la plus proche de `LR_GRID`.
         optimizer : "adam", "sgd" ou "momentum" ; la liste est toujours offerte.
-        n, rule, noise : les données, comme pour `gendata` (2 entrées).
+        n, rule, noise : les données, comme pour `gendata` (2 entrées) ; par défaut 500, "sum" et 0.
+        data : vos données à leur place, un couple (X, y) : entrées (n, d), classes en indices ou one-hot ; listes,
+            tableaux, tenseurs ou tables. Des entrées d'échelles très différentes n'apprennent souvent pas : divisez
+            chacune par son écart-type, une fois sa moyenne retranchée. La ligne d'état dit si un écart-type est cent
+            fois plus grand qu'un autre.
         hidden : largeurs des couches cachées, comme pour `Net`.
         epochs, batch_size : comme pour `train` ; schedule aussi, par son nom.
         seed : graine des données, des poids et des mélanges.
             Chacun de ces arguments, de n à seed, peut être une liste : une commande offre alors ses valeurs, à
             partir de la première (pour hidden, une liste de suites de largeurs).
-        valid : nombre d'échantillons de validation, tirés d'une autre graine ; 0, pas de validation.
+        valid : nombre d'échantillons de validation, tirés d'une autre graine ; 0, pas de validation. Avec `data`,
+            un couple (X, y) lui aussi.
         views : les vues, parmi `"curves"` (perte et exactitude), `"boundary"` (la frontière dans le plan, à
-            l'époque qu'un curseur choisit) et `"u"` (la perte finale selon le taux).
+            l'époque qu'un curseur choisit, s'il y a deux entrées) et `"u"` (la perte finale selon le taux).
         pin, restart, stop : vrai pour montrer les boutons qui épinglent une courbe, qui ramènent tout au
             départ, qui arrêtent le calcul.
         challenge : (exactitude, époques) à atteindre ; une ligne dit si c'est fait.
@@ -66,20 +73,27 @@ class LrExplorer(Demo):
     >>> explorer.close()
     """
 
+    _run: Run | None = None
+    _pins: tuple[Run, ...] = ()
+    _pinned: tuple[Run, ...] = ()  # celles que l'on montre
+    _backgrounds: Sequence = ()
+    _known: frozenset[str] = frozenset()  # ce que le navigateur sait peindre seul
+
     def __init__(
         self,
         lr: float = 0.01,
         *,
         optimizer: str = "adam",
-        n: int | Sequence[int] = 500,
-        rule: str | Sequence[str] = "sum",
-        noise: float | Sequence[float] = 0.0,
+        n: int | Sequence[int] | None = None,
+        rule: str | Sequence[str] | None = None,
+        noise: float | Sequence[float] | None = None,
+        data: tuple | None = None,
         hidden: Sequence = (16, 16),
         epochs: int | Sequence[int] = 100,
         batch_size: int | None | Sequence = None,
         schedule: str | Sequence[str] = "constant",
         seed: int | Sequence[int] = 0,
-        valid: int = 0,
+        valid: int | tuple = 0,
         views: Sequence[str] = ("curves",),
         pin: bool = False,
         restart: bool = False,
@@ -88,27 +102,24 @@ class LrExplorer(Demo):
         projector: bool = False,
         cache: bool = True,
     ) -> None:
-        fields = {"n": n, "rule": rule, "noise": noise, "hidden": hidden, "epochs": epochs}
+        points = {"n": n, "rule": rule, "noise": noise}
+        given = _check_given(data, valid, points)
+        if given is None:
+            points = {field: default if points[field] is None else points[field] for field, default in POINTS.items()}
+        fields = {**points, "hidden": hidden, "epochs": epochs}
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
-        views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
-        self._first = _check_first(lr, optimizer, choices)
+        views = _check_views(views, given)
+        self._first = _check_first(lr, optimizer, choices, given)
         self._challenge = _check_challenge(challenge)
-        self._runs = Runs(check_whole("valid", valid), "boundary" in views, cache)
+        self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
         font, status = (19, 30) if projector else (13, 20)
         self._views, self._panels, self._shows_u = views, make_panels(views, font), "u" in views
-        self._run: Run | None = None
-        self._pins: tuple[Run, ...] = ()
         kept = tuple(view for view in views if view != "boundary")
-        self._asked = {"valid": valid, "views": kept, "challenge": challenge, "projector": projector}
-        self._pinned: tuple[Run, ...] = ()
-        self._backgrounds: list = []
-        self._known: set[str] = set()  # ce que le navigateur sait peindre seul
+        self._asked = {"data": data, "valid": valid, "views": kept, "challenge": challenge, "projector": projector}
         rows = self._build(choices, "boundary" in views, pin, restart, stop)
         self._reset(self._first)
-        figures = [panel.figure for panel in self._panels]
-        columns = 3 if len(figures) == 3 else 2
-        self._start(rows, self._keyed, *figures, font=font, status=status, columns=columns)
+        self._start(rows, self._keyed, *(panel.figure for panel in self._panels), font=font, status=status)
 
     # --- Les commandes
 
@@ -200,7 +211,9 @@ class LrExplorer(Demo):
         """
         if "lr" in values:
             values["lr"] = _snap(values["lr"])
-        assign({**self._controls, "epoch": self._epoch}, values)
+        epochs = values.get("epochs", self._epoch.max)
+        values |= {"epoch": values.pop("epoch")} if "epoch" in values else {}  # après epochs, qui dit jusqu'où elle va
+        assign({**self._controls, "epoch": self._epoch}, values, epoch=epochs)
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
@@ -222,7 +235,9 @@ class LrExplorer(Demo):
         Lève : `TypeError` ou `ValueError` si `path` ne convient pas, ou si la page dépasse 400 ko.
         """
         path, config = check_path(path), self._request().config
-        twin = LrExplorer(**config._asdict(), **{**self._asked, "views": self._asked["views"] or ("curves",)})
+        settings = {**config._asdict(), **self._asked, "views": self._asked["views"] or ("curves",)}
+        del settings["given"]
+        twin = LrExplorer(**settings)
         try:
             frames = {}
             for twin.optimizer in OPTIMIZER_NAMES:
@@ -286,7 +301,7 @@ class LrExplorer(Demo):
             if run is None or stale():
                 return
             frames[self._key(request, lr)] = self._frame(run, request)
-        self.stage.recall, self._known = [*frames.values()], {*frames}
+        self.stage.recall, self._known = [*frames.values()], frozenset(frames)
 
     def _key(self, request: Request, lr: float) -> str:
         """Les commandes, dans l'ordre où le navigateur les lit."""
@@ -308,7 +323,7 @@ class LrExplorer(Demo):
         """Montre `run` et les épinglées, à moins que le navigateur ne l'ait déjà fait."""
         with self.stage.hold_sync():
             if self._reset(run.config):
-                self.stage.recall, self._known = [], set()  # leurs axes ne sont plus ceux que l'on voit
+                self.stage.recall, self._known = [], frozenset()  # leurs axes ne sont plus ceux que l'on voit
                 self.stage.redraw()
             if request.pins != self._pinned:
                 self.stage.pins, self._pinned = [self._frame(pin, request) for pin in request.pins], request.pins
@@ -326,7 +341,7 @@ class LrExplorer(Demo):
         return {
             "parts": self.stage.parts(),
             "key": self._key(request, run.config.lr),
-            "name": repr(run.config),
+            "name": self._key(request._replace(epoch=0), run.config.lr),
             "done": run.reached == run.config.epochs,
             "span": max(request.config.epochs, 1),
             "labels": _labels(run.config),
@@ -359,6 +374,8 @@ class LrExplorer(Demo):
 
 def _caption(config: Config) -> str:
     """Ce qui a été entraîné, le taux et l'optimiseur mis à part."""
+    if config.given:
+        return f"{config.epochs} époques, vos données"
     others = [f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}" for field in ("rule", "noise", "n")]
     return f"{config.epochs} époques, {', '.join(others)}"
 
@@ -367,10 +384,31 @@ def _name_play(button: widgets.Button, playing: bool) -> None:
     button.description, button.icon = ("Pause", "pause") if playing else ("Lire", "play")
 
 
-def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
+def _check_given(data: object, valid: object, rules: dict[str, object]) -> Given | None:
+    """Les données à soi, s'il y en a ; ni n, ni rule, ni noise, ni un nombre d'échantillons à tirer ne vont avec."""
+    if data is None:
+        return None
+    for name, value in rules.items():
+        if value is not None:
+            raise ValueError(f"{name} doit être absent : data donne les données ; reçu : {shown(value)}.")
+    unset = valid is None or (isinstance(valid, int) and valid == 0)
+    return Given.of(data, None if unset else valid)
+
+
+def _check_views(views: Sequence[str], given: Given | None) -> list[str]:
+    """Les vues, par leur nom ; la frontière demande deux entrées, et une couleur par classe."""
+    views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
+    if given is not None and "boundary" in views:
+        if given.shape[0] != 2:
+            raise ValueError(f'data[0] doit avoir 2 entrées, pour la vue "boundary" ; reçu : {given.shape[0]}.')
+        check_drawn("data[1]", given.shape[1])
+    return views
+
+
+def _check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None) -> Config:
     """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
     optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
-    first = Config(_snap(lr), optimizer, **{field: values[0] for field, values in choices.items()})
+    first = Config(_snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
     for field, values in choices.items():
         for value in values:
             config = first._replace(**{field: value})
@@ -380,7 +418,7 @@ def _check_first(lr: float, optimizer: str, choices: dict[str, list]) -> Config:
                 check_whole("batch_size", config.batch_size, 1)
             check_choice("schedule", config.schedule, SCHEDULE_NAMES)
             config.data()
-            Net(2, hidden=config.hidden, seed=0)
+            config.net()
     return first
 
 
@@ -418,11 +456,17 @@ def _status(run: Run) -> str:
         words.append(f"diverge à l'époque {diverged}")
     if run.reached < run.config.epochs:
         words.append(f"époque {run.reached} sur {run.config.epochs}")
+    if run.config.given and run.config.given.spread >= WIDE:
+        words.append(f"entrées d'échelles très différentes (rapport {comma(run.config.given.spread, 2)})")
     words.append("déjà calculé" if run.seconds is None else f"{round(1000 * run.seconds)} ms")
     return " · ".join(words)
 
 
 def _labels(config: Config) -> dict[str, str]:
     """Ce qui peut distinguer un entraînement d'un autre, en mots."""
-    others = {field: f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}" for field in FIELDS}
+    others = {
+        field: f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}"
+        for field in FIELDS
+        if field not in POINTS or not config.given
+    }
     return others | {"lr": f"lr {comma(config.lr)}", "optimizer": OPTIMIZER_NAMES[config.optimizer]}
