@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from io import BytesIO
 from pathlib import Path
 
@@ -150,6 +151,36 @@ def test_python_may_end_while_the_worker_trains():
     code = "from toylib.explorer import LrExplorer; LrExplorer(epochs=100_000)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("views", [("curves",), ("curves", "boundary", "u")])
+def test_an_explorer_that_nothing_holds_ends_with_its_thread_and_its_figures(views):
+    def drop():
+        made = LrExplorer(epochs=5, n=50, views=views, pin=True)
+        made.wait(rest=True)
+        return [weakref.ref(one) for one in (made, made.stage, made._panels[0].figure)]
+
+    before = len(threads())
+    dropped = [one for _ in range(3) for one in drop()]
+    gc.collect()
+    assert [one() for one in dropped] == [None] * 9
+    wait_until(lambda: len(threads()) == before)
+
+
+def test_an_explorer_lives_while_a_page_shows_it_even_if_nothing_else_holds_it():
+    def show():
+        made, nested = LrExplorer(epochs=5, n=50), LrExplorer(epochs=5, n=50)
+        made._repr_mimebundle_()
+        nested.stage._handle_custom_msg({}, [])  # ce que la page dit quand elle la peint
+        return weakref.ref(made), weakref.ref(nested)
+
+    shown = show()
+    gc.collect()
+    for one in shown:
+        one().lr = 0.1
+        one().wait()
+        assert one().history is not None
+        one().close()
 
 
 def test_closing_ends_the_thread():

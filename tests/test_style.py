@@ -17,7 +17,7 @@ LOOPS = {"train"}
 # Lignes de code, au plus : celles qui portent du code, docstrings, commentaires et lignes vides exclus.
 LONGEST = {"explorer/widget.py": 326}  # le fichier qui dépasse encore FILE
 FILE = 250
-BUDGETS = {"toylib": 1145, "explorer": 1330, "lessons": 1405}
+BUDGETS = {"toylib": 1145, "explorer": 1365, "lessons": 1405}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_course",

@@ -1,23 +1,36 @@
 """Un widget vivant : des commandes, des figures et un texte, que refait un fil de travail."""
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import ClassVar
+from weakref import WeakSet
 
 import ipywidgets as widgets
 from IPython import get_ipython
+from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
 from toylib._checks import check_choice
 from toylib.explorer.figures import keep_apart
 from toylib.explorer.stage import Stage
-from toylib.explorer.worker import LatestWorker
+from toylib.explorer.worker import LatestWorker, weakly
 
 FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
 PATIENCE = 60  # secondes qu'une cellule attend l'image à garder dans le carnet
+
+
+_alive: WeakSet["Demo"] = WeakSet()
+
+
+@atexit.register
+def _keep_all() -> None:
+    """Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas."""
+    for demo in [*_alive]:
+        demo._keep()
 
 
 class Demo(widgets.VBox):
@@ -75,6 +88,11 @@ class Demo(widgets.VBox):
         for control in controls.values():
             control.observe(self._submit, names="value")
         self._submit()
+        for part in self._parts():  # ipywidgets retient tout widget jusqu'à sa fermeture : ceux-ci, une fois montrés
+            _instances.pop(part.model_id, None)
+            part.comm.on_msg(weakly(part._handle_msg))
+        self.stage.on_msg(weakly(self._keep))
+        _alive.add(self)
 
     def set(self, **values) -> None:
         """Donne leur valeur à des commandes, comme à la main.
@@ -103,6 +121,18 @@ class Demo(widgets.VBox):
                 part.close()
         _close_children(self)
         super().close()
+
+    def _keep(self, *_) -> None:
+        """Ce qu'une page montre vit jusqu'à sa fermeture, même si plus rien d'autre ne le désigne."""
+        _instances.update({part.model_id: part for part in self._parts() if part.comm is not None})
+
+    def _parts(self) -> Iterator[widgets.Widget]:
+        """Tous les widgets qui composent celui-ci, et lui-même."""
+        waiting = [self, *self._unshown]
+        while waiting:
+            yield (part := waiting.pop())
+            held = (getattr(part, name, None) for name in ("layout", "style"))
+            waiting += [one for one in (*held, *getattr(part, "children", ())) if one is not None]
 
     def _submit(self, _=None) -> None:
         """Demande une image. Peut être appelée de n'importe quel fil : ne calcule ni ne dessine."""
@@ -163,6 +193,7 @@ class Demo(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Ajoute au widget, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""
         self._replace_in_cell()
+        self._keep()
         bundle = super()._repr_mimebundle_(**kwargs)
         bundle["text/plain"], bundle["image/png"] = self._still()
         return bundle

@@ -178,6 +178,7 @@ async function render({ model, el }) {
     for (const [name, action] of Object.entries(events)) model.on(name, action);
     for (const one of controls) one.on('change:index change:value', recall);
     again();
+    model.send?.({});  // le noyau sait ainsi qu'une page la montre
     return () => {
         stop();
         for (const [name, action] of Object.entries(events)) model.off(name, action);

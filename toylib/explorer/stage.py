@@ -55,8 +55,8 @@ class Stage(anywidget.AnyWidget):
     (3, 2)
     """
 
-    _esm = Path(__file__).with_suffix(".js")
-    _css = Path(__file__).with_suffix(".css")
+    _esm = Path(__file__).with_suffix(".js").read_text("utf-8")  # un chemin serait surveillé, et retiendrait la scène
+    _css = Path(__file__).with_suffix(".css").read_text("utf-8")
     figures = traitlets.List().tag(sync=True)
     font = traitlets.Int().tag(sync=True)
     controls = traitlets.List().tag(sync=True)

@@ -4,9 +4,27 @@ import atexit
 import threading
 from collections.abc import Callable
 from functools import partial
+from weakref import WeakMethod
 
 PAUSE = 0.15  # secondes sans demande avant que le repos commence
 Work = Callable[[object, Callable[[], bool]], None]
+
+
+def weakly(action: Callable) -> Callable:
+    """`action`, qui, si c'est une méthode, ne retient pas son objet, et ne fait rien une fois qu'il a disparu.
+
+    >>> weakly(abs)(-3)
+    3
+    """
+    if not hasattr(action, "__func__"):
+        return action
+    reference = WeakMethod(action)
+
+    def call(*args) -> object:
+        method = reference()
+        return None if method is None else method(*args)
+
+    return call
 
 
 class LatestWorker:
@@ -27,7 +45,7 @@ class LatestWorker:
     """
 
     def __init__(self, work: Work, rest: Work | None = None) -> None:
-        self._work, self._rest = work, rest or (lambda request, stale: None)
+        self._work, self._rest = weakly(work), weakly(rest or (lambda request, stale: None))
         self._changed = threading.Condition()
         self._generation = self._done = self._rested = 0
         self._request: object = None
