@@ -163,10 +163,10 @@ def frames_per_repeat(page, repeats=90):
 
 
 def ten_thousand_ticks(page):
-    """La mémoire du noyau après dix mille crans, donnés par le programme."""
+    """La mémoire du noyau après dix mille crans, que le programme donne moins vite que le serveur ne refuse."""
     code = (
-        "from toylib.explorer import LR_GRID\nfor k in range(10_000):\n    widget.lr = LR_GRID[k % 61]\n"
-        "    if k % 20 == 0: widget.wait()\nwidget.wait()\n" + MEMORY
+        "import time\nfor k in range(10_000):\n    widget.lr = LR_GRID[k % 61]\n"
+        "    if k % 20 == 0: widget.wait(); time.sleep(0.06)\nwidget.wait()\n" + MEMORY
     )
     return int(ask_kernel(page, code).split()[-1])
 

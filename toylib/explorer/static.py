@@ -1,12 +1,12 @@
 """L'explorateur sans noyau : une image et un texte, pour un carnet que l'on ne fait que lire."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 
 from toylib.explorer.controls import label
+from toylib.explorer.live import png
 from toylib.explorer.runs import Config
 from toylib.explorer.stage import make_figure
 from toylib.explorer.views import format_u
@@ -83,9 +83,7 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
             for rate in rates.values():
                 plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}" if panel == "loss" else None)
     figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    return buffer.getvalue()
+    return png(figure, 80)
 
 
 def caption(config: Config) -> str:

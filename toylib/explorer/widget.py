@@ -150,10 +150,7 @@ class LrExplorer(Demo):
             place = LR_GRID.index(self.lr) + by
             self.lr = LR_GRID[max(0, min(place, len(LR_GRID) - 1))]
 
-        return [
-            make_button("Plus petit", "", lambda: move(-1)),
-            make_button("Plus grand", "", lambda: move(1)),
-        ]
+        return [make_button("Plus petit", "", lambda: move(-1)), make_button("Plus grand", "", lambda: move(1))]
 
     def _buttons(self, pin: bool, restart: bool, stop: bool) -> list[widgets.Button]:
         """Les boutons demandés."""
