@@ -27,8 +27,10 @@ from toylib.explorer import worker as worker_module
 from toylib.explorer.runs import Config, Run, Runs
 from toylib.explorer.stage import Stage
 from toylib.explorer.static import describe, three_rates
+from toylib.explorer.texts import fate_of
 from toylib.explorer.views import Boundary, Curves, Scene, UCurve, make_panels
 from toylib.explorer.worker import LatestWorker
+from toylib.french import comma, percent
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -590,8 +592,8 @@ def test_held_out_samples_are_said_in_the_status_line(full):
     loss, accuracy = full.history.valid_loss[-1], full.history.valid_accuracy[-1]
     assert len(full.history.valid_loss) == 13
     text = full.status.replace("\xa0", " ")
-    assert f"validation : perte {widget_module.comma(loss, 2)}" in text
-    assert widget_module.percent(accuracy).replace("\xa0", " ") in text
+    assert f"validation : perte {comma(loss, 2)}" in text
+    assert percent(accuracy).replace("\xa0", " ") in text
 
 
 def test_the_epoch_slider_shows_the_boundary_of_that_epoch_without_training(full, monkeypatch):
@@ -718,7 +720,7 @@ def test_the_challenge_lights_up_when_met(full):
     assert met
     assert f"✓ relevé à l'époque {reached}" in text.replace("\xa0", " ")
     late = made(*[(0.7, 0.5)] * 11, (0.1, 0.95))
-    assert not full._fate(late)[0]
+    assert not fate_of(late, (0.9, 10))[0]
 
 
 def test_at_rest_every_rate_is_computed_and_recalled(explorer, monkeypatch):
@@ -754,7 +756,7 @@ def test_the_browser_is_given_every_rate_at_rest_and_nothing_twice(explorer):
         explorer.wait(rest=True)
         known = frames[f"{LR_GRID.index(lr)},0"]
         assert known["status"] == explorer.status
-        assert known["labels"]["lr"] == f"lr {widget_module.comma(lr)}"
+        assert known["labels"]["lr"] == f"lr {comma(lr)}"
     assert seen == []
     explorer.optimizer = "sgd"
     explorer.wait()

@@ -7,8 +7,10 @@ from browser import CODE_CELLS, new_page, open_notebook, run_all, wait_until
 from conftest import run_lab
 from jupyter_client.manager import start_new_kernel
 
-from toylib import toytest
+from toylib import Net, toytest
 from toylib.explorer import LrExplorer
+from toylib.lessons.backprop import step_explorer
+from toylib.lessons.bowl import bowl_explorer
 from toylib.lessons.catapult import catapult_explorer
 from toylib.lessons.edge import edge_explorer
 from toylib.lessons.fractal import make_problem, map_explorer
@@ -252,6 +254,8 @@ def test_toytest_called_again_and_again_gives_no_warning(recwarn):
 
 DEMONSTRATIONS = {
     "l'explorateur": lambda: LrExplorer(n=50, epochs=5, views=("curves", "boundary", "u")),
+    "le bol": bowl_explorer,
+    "le schéma": lambda: step_explorer(Net(2, hidden=(2, 2), seed=3), [[-1.0, -0.5]], [0]),
     "le plancher": floor_explorer,
     "la limite": lambda: edge_explorer(steps=4),
     "la catapulte": catapult_explorer,

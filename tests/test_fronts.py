@@ -285,19 +285,16 @@ for _ in range(200):
     else:
         control.value = int(random.integers(control.max + 1))
     time.sleep(0.004)
-explorer.wait(rest=True)
-config = explorer._run.config
-print(config.lr, config.optimizer, config.rule)
 """
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_after_a_storm_of_all_the_controls_what_is_shown_is_what_train_gives(executed, seed):
     """Le noyau bouge tout, pendant que la main, dans la page, tient une flèche."""
     page = executed
     explorer, _ = known(page)
     explorer.locator(".noUi-handle").first.focus()
-    storm = page.evaluate_handle(
+    page.evaluate(
         """code => {
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
             window.storm = {text: '', over: false};
@@ -307,7 +304,6 @@ def test_after_a_storm_of_all_the_controls_what_is_shown_is_what_train_gives(exe
         }""",
         STORM.replace("SEED", str(seed)),
     )
-    del storm
     for k in range(40):
         page.keyboard.press("ArrowRight" if k % 3 else "ArrowLeft")
         page.wait_for_timeout(20)
@@ -321,11 +317,10 @@ def test_after_a_storm_of_all_the_controls_what_is_shown_is_what_train_gives(exe
     said = explorer.locator(".toylib-status").inner_text().replace("\xa0", " ")
     assert said.startswith(f"lr {comma(float(lr))} · ")
     assert explorer.locator(".widget-readout").first.inner_text() == comma(float(lr))
-    if history.diverges_at() is None:  # au-delà, l'arrondi décide des derniers chiffres
-        assert (
-            f"perte {comma(history.loss[-1], 2)} · exactitude {percent(history.accuracy[-1])}".replace("\xa0", " ")
-            in said
-        )
+    assert said == ask_kernel(page, "print(explorer.status)").replace("\xa0", " ")
+    if float(lr) <= 0.1:  # au-delà, l'arrondi décide des chiffres
+        score = f"perte {comma(history.loss[-1], 2)} · exactitude {percent(history.accuracy[-1])}"
+        assert score.replace("\xa0", " ") in said
     assert page.evaluate(PAINTED)["legend"][0].replace("\xa0", " ").startswith(f"lr {comma(float(lr))}, ")
 
 

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SOURCES = sorted((ROOT / "toylib").rglob("*.py"))
-# Ce que l'extra `cours` apporte ; pillow, contourpy et packaging viennent déjà avec matplotlib.
+# Ce que l'extra `cours` apporte ; contourpy et packaging viennent déjà avec matplotlib.
 COURSE = ["ipywidgets", "anywidget", "IPython", "comm", "matplotlib_inline", "ipykernel", "jupyterlab", "traitlets"]
 LIBRARY = """
 import matplotlib

@@ -141,3 +141,19 @@ def test_a_state_is_drawn_at_the_pace_of_the_eye_and_the_last_one_always():
     demo.close()
     assert 2 < len(drawn) < 40
     assert (drawn[-1], demo.status) == (999, "999")
+
+
+def test_a_figure_redrawn_whole_is_sent_whole():
+    figure = make_figure(SIZE)
+
+    def draw(state):
+        figure.axes[0].clear()
+        figure.axes[0].set_title(f"taux {state}")
+        return str(state)
+
+    demo = Demo(controls(), lambda lr, kind: [lr], draw, figure, whole=True)
+    for lr in (0.1, 0.3):
+        demo.set(lr=lr)
+        demo.wait()
+        assert f"taux {lr}" in demo.stage.figures[0]["svg"]
+    demo.close()

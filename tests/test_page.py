@@ -147,7 +147,7 @@ def test_ones_own_data_make_a_page_too(tmp_path):
     explorer = LrExplorer(data=(np.eye(6, 3), [0, 1, 2] * 2), epochs=3, views=("curves",))
     explorer.save(tmp_path / "page.html")
     explorer.close()
-    assert "3 époques, vos données" in (tmp_path / "page.html").read_text("utf-8").replace("\xa0", " ")
+    assert "vos données, 3 époques" in (tmp_path / "page.html").read_text("utf-8").replace("\xa0", " ")
 
 
 def test_a_folder_and_a_file_that_cannot_be_written_are_said_in_french(tmp_path):

@@ -63,7 +63,7 @@ class Scene:
     def __init__(self):
         self.figure = make_figure((480, 400))
         (ax,) = self.figure.axes
-        ax.set(xlim=(0, 10), ylim=(0.1, 10), yscale="log", xlabel="Pas")
+        ax.set(xlim=(0, 10), ylim=(0.1, 10), yscale="log", xlabel="Pas", ylabel="Perte")
         (self.line,) = ax.plot([], [], gid="line", marker="o", color="#0072B2")
         self.box = ax.add_patch(Rectangle((1, 1), 2, 3, gid="box"))
         self.text = ax.text(5, 1, "", gid="text", ha="right")
@@ -195,7 +195,7 @@ def test_texts_are_texts_and_the_status_is_a_live_region_that_stays(page):
     give(page, scene.stage, "frame")
     assert status.inner_text() == "ça <b>bouge</b>"
     assert status.evaluate("one => one.kept")
-    assert page.get_by_role("img").get_attribute("aria-label").startswith("Figure")
+    assert page.get_by_role("img").get_attribute("aria-label").startswith("Figure\xa0: Perte selon Pas")
 
 
 @pytest.mark.parametrize("width", [390, 800, 1366])

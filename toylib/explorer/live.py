@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from toylib._checks import check_choice
 from toylib.explorer.figures import keep_apart
-from toylib.explorer.stage import Stage
+from toylib.explorer.stage import DPI, Stage
 from toylib.explorer.worker import LatestWorker, weakly
 
 FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
@@ -44,6 +44,7 @@ class Demo(widgets.VBox):
             Elle n'est appelée qu'au rythme où l'on peut voir, et toujours pour le dernier état.
         figures : les figures où ces artistes sont, comme pour `Stage`.
         buttons : d'autres boutons, sous les commandes.
+        whole : vrai si `draw` refait toute la figure, axes compris.
         look : ce que `Stage` prend d'autre.
 
     `demo.status` est la ligne d'état, en texte. La ligne d'état finale doit être la même d'une machine à l'autre.
@@ -69,9 +70,10 @@ class Demo(widgets.VBox):
         draw: Callable[[object], str],
         *figures: Figure,
         buttons: Sequence[widgets.Widget] = (),
+        whole: bool = False,
         **look,
     ) -> None:
-        self._states, self._draw = states, draw
+        self._states, self._draw, self._whole = states, draw, whole
         self._start([[*controls.values()], buttons], controls, *figures, **look)
 
     def _start(self, rows: Sequence[Sequence[widgets.Widget]], controls: dict, *figures: Figure, **look) -> None:
@@ -175,6 +177,8 @@ class Demo(widgets.VBox):
 
     def _paint(self, state: object, request: dict) -> None:
         self.status = self._draw(state)
+        if self._whole:
+            self.stage.redraw()
         self.stage.show(status=self.status)
         self._painted = time.perf_counter()
 
@@ -219,6 +223,7 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
+    moves = []
     for name, value in values.items():
         control = controls[check_choice("la commande", name, controls)]
         if hasattr(control, "options"):
@@ -228,22 +233,18 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
         if value not in options:
             offer = ", ".join(map(str, options))
             raise ValueError(f"{name} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")
-    for name, value in values.items():
-        set_value(controls[name], value)
+        # Par son rang, car ipywidgets prend la valeur None, un lot complet, pour aucun choix.
+        moves.append(
+            (control, "index", options.index(value)) if hasattr(control, "options") else (control, "value", value)
+        )
+    for move in moves:
+        setattr(*move)
 
 
-def set_value(control: widgets.Widget, value: object) -> None:
-    """Donne sa valeur à une commande ; par son rang, car ipywidgets prend None, le lot complet, pour aucun choix."""
-    if hasattr(control, "options"):
-        control.index = [one for _, one in control.options].index(value)
-    else:
-        control.value = value
-
-
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, dpi: float = DPI) -> bytes:
     """Le PNG d'une figure, pour un carnet que l'on ne fait que lire."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 

@@ -4,7 +4,7 @@
 // entraînement, key, les commandes ; name, ce qui a été entraîné ; done, vrai s'il est achevé ; span, ses époques ;
 // labels, ses noms pour la légende ; challenge, [relevé ou non, texte]. Un artiste de gid « ghost-x » montre l'artiste
 // « x » de l'image précédente, un artiste « pin1-x » celui de la première image épinglée.
-const NS = 'http://www.w3.org/2000/svg';
+const FIGURE = "Figure ; le texte qui la suit dit ce qu'elle montre.";
 const DEAD = 'Le noyau ne répond plus : exécutez la cellule pour continuer.';
 const ROLES = { ghost: 'précédente : ', pin1: 'épinglée : ', pin2: 'épinglée : ', pin3: 'épinglée : ' };
 let count = 0;
@@ -17,13 +17,9 @@ function write(element, text) {
     if (element.textContent !== text) element.textContent = text;
 }
 
-function numbers(view) {
-    return new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-}
-
 // Les points d'un artiste, dans la largeur des époques de l'image où il se peint.
-function points(part, ratio) {
-    const xy = numbers(part.points);
+function points({ points: view }, ratio) {
+    const xy = new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
     if (ratio !== 1) for (let i = 2; i < xy.length; i += 2) xy[i] = xy[0] + (xy[i] - xy[0]) * ratio;
     return xy;
 }
@@ -80,7 +76,7 @@ function describe(root) {
         put(handle, 'aria-label', slider.querySelector('.widget-label')?.textContent);
         put(handle, 'aria-valuetext', slider.querySelector('.widget-readout')?.textContent);
     }
-    for (const image of root.querySelectorAll('img')) put(image, 'alt', 'Figure ; le texte qui la suit dit ce qu\'elle montre.');
+    for (const image of root.querySelectorAll('img')) put(image, 'alt', FIGURE);
 }
 
 // Décrit les commandes de la démonstration où `el` se trouve, et ce qu'elles deviennent ; rend de quoi s'arrêter.

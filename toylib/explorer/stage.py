@@ -19,7 +19,6 @@ from matplotlib.text import Text
 
 DPI = 100  # pixels par pouce : la taille d'une figure se donne en pixels
 PLAIN = {"svg.fonttype": "none", "image.composite_image": False}
-FIGURE = "Figure ; le texte qui la suit dit ce qu'elle montre."
 
 
 def make_figure(size: tuple[int, int] = (480, 400), columns: int = 1, layout: str = "constrained") -> Figure:
@@ -80,7 +79,7 @@ class Stage(anywidget.AnyWidget):
         self._moving = [artist for figure in self._figures for artist in figure.findobj(Artist.get_gid)]
         self._anchors = {}
         with self.hold_sync():
-            self.figures = [{"alt": FIGURE, "svg": self._draw(figure)} for figure in self._figures]
+            self.figures = [{"alt": _alt(figure), "svg": self._draw(figure)} for figure in self._figures]
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""
@@ -119,6 +118,12 @@ class Stage(anywidget.AnyWidget):
             artist.set(**before)
         svg = buffer.getvalue()
         return re.sub(r"(stroke|text[^>]*fill):\s#(..)\2\2(?=[;\"])", _ink, svg[svg.index("<svg") :])
+
+
+def _alt(figure: Figure) -> str:
+    """Le texte qui remplace une figure."""
+    axes = ", ".join(f"{ax.get_ylabel()} selon {ax.get_xlabel()}" for ax in figure.axes)
+    return f"Figure : {axes} ; le texte qui la suit dit ce qu'elle montre."
 
 
 def _ink(found: re.Match) -> str:

@@ -1,11 +1,12 @@
 """L'explorateur sans noyau : une image et un texte, pour un carnet que l'on ne fait que lire."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 
+from toylib.explorer.controls import label
+from toylib.explorer.live import png
 from toylib.explorer.runs import Config
 from toylib.explorer.stage import make_figure
 from toylib.explorer.views import format_u
@@ -63,7 +64,8 @@ def _first(result: Sweep, k: int) -> History:
 
 def describe(rates: dict[str, Rate], config: Config) -> str:
     """Le texte qui remplace le curseur ; le même d'une machine à l'autre."""
-    first = f"Explorateur du taux d'apprentissage ({caption(config)}) : exécutez la cellule pour bouger le curseur."
+    trained = f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}"
+    first = f"Explorateur du taux d'apprentissage ({trained}) : exécutez la cellule pour bouger le curseur."
     return "\n".join([first, *(f"lr {comma(rate.lr)} · {name} · {rate.outcome}" for name, rate in rates.items())])
 
 
@@ -80,13 +82,11 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
         else:
             for rate in rates.values():
                 plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}" if panel == "loss" else None)
-    figure.suptitle(caption(config))
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    return buffer.getvalue()
+    figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}")
+    return png(figure, 80)
 
 
 def caption(config: Config) -> str:
     """Ce qui est entraîné, en quelques mots."""
-    points = "vos données" if config.given else f"règle « {config.rule} »"
-    return f"{OPTIMIZER_NAMES[config.optimizer]}, {points}, {config.epochs} époques"
+    points = "vos données" if config.given else f"règle « {label('rule', config.rule)} »"
+    return f"{points}, {config.epochs} époques"

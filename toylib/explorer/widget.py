@@ -1,6 +1,5 @@
 """L'explorateur : bouger le taux d'apprentissage réentraîne le réseau et redessine ses courbes."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,20 +7,19 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 
-from toylib._checks import check_choice, check_lr, check_real, check_whole, shown
-from toylib.explorer.controls import FIELDS, label, make_button, make_control, offered
+from toylib._checks import check_whole
+from toylib.explorer.controls import make_button, make_control, offered
 from toylib.explorer.live import Demo, assign
 from toylib.explorer.page import check_path, write_page
-from toylib.explorer.runs import LR_GRID, Config, Given, Run, Runs
-from toylib.explorer.static import describe, draw_views, three_rates
-from toylib.explorer.views import PANELS, PINS, Scene, make_panels, net_of
-from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES, comma, percent
-from toylib.plotting import check_drawn
+from toylib.explorer.runs import LR_GRID, Config, Run, Runs
+from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
+from toylib.explorer.static import caption, describe, draw_views, three_rates
+from toylib.explorer.texts import fate_of, labels_of, status_of
+from toylib.explorer.views import PINS, Scene, make_panels, net_of
+from toylib.french import OPTIMIZER_NAMES, comma
 from toylib.training import History
 
 STILL = 30  # époques, au plus, de l'image qui reste dans un carnet : guère plus que le temps de la dessiner
-POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
-WIDE = 100  # rapport de deux écarts-types d'entrées à partir duquel la ligne d'état le dit
 
 
 class Request(NamedTuple):
@@ -103,15 +101,15 @@ class LrExplorer(Demo):
         cache: bool = True,
     ) -> None:
         points = {"n": n, "rule": rule, "noise": noise}
-        given = _check_given(data, valid, points)
+        given = check_given(data, valid, points)
         if given is None:
             points = {field: default if points[field] is None else points[field] for field, default in POINTS.items()}
         fields = {**points, "hidden": hidden, "epochs": epochs}
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
-        views = _check_views(views, given)
-        self._first = _check_first(lr, optimizer, choices, given)
-        self._challenge = _check_challenge(challenge)
+        views = check_views(views, given)
+        self._first = check_first(lr, optimizer, choices, given)
+        self._challenge = check_challenge(challenge)
         self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
         font, status = (19, 30) if projector else (13, 20)
         self._views, self._panels, self._shows_u = views, make_panels(views, font), "u" in views
@@ -152,10 +150,7 @@ class LrExplorer(Demo):
             place = LR_GRID.index(self.lr) + by
             self.lr = LR_GRID[max(0, min(place, len(LR_GRID) - 1))]
 
-        return [
-            make_button("Plus petit", "", lambda: move(-1)),
-            make_button("Plus grand", "", lambda: move(1)),
-        ]
+        return [make_button("Plus petit", "", lambda: move(-1)), make_button("Plus grand", "", lambda: move(1))]
 
     def _buttons(self, pin: bool, restart: bool, stop: bool) -> list[widgets.Button]:
         """Les boutons demandés."""
@@ -210,7 +205,7 @@ class LrExplorer(Demo):
         Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
         """
         if "lr" in values:
-            values["lr"] = _snap(values["lr"])
+            values["lr"] = snap(values["lr"])
         epochs = values.get("epochs", self._epoch.max)
         values |= {"epoch": values.pop("epoch")} if "epoch" in values else {}  # après epochs, qui dit jusqu'où elle va
         assign({**self._controls, "epoch": self._epoch}, values, epoch=epochs)
@@ -248,7 +243,7 @@ class LrExplorer(Demo):
             names = [*OPTIMIZER_NAMES]
             texts = {"rates": [comma(lr) for lr in LR_GRID], "optimizers": [OPTIMIZER_NAMES[name] for name in names]}
             start = [LR_GRID.index(config.lr), names.index(config.optimizer)]
-            write_page(path, twin.stage, [*frames.values()], **texts, start=start, caption=_caption(config))
+            write_page(path, twin.stage, [*frames.values()], **texts, start=start, caption=caption(config))
         finally:
             twin.close()
 
@@ -331,7 +326,7 @@ class LrExplorer(Demo):
                 self.stage.send_frame(**self._frame(run, request))
         self._painted = time.perf_counter()
         if run.reached == run.config.epochs:
-            self._run, self.status = run, _status(run)
+            self._run, self.status = run, status_of(run)
 
     def _frame(self, run: Run, request: Request) -> dict:
         """Ce que le navigateur doit savoir d'un entraînement pour le peindre ; voir `stage.js`."""
@@ -344,20 +339,10 @@ class LrExplorer(Demo):
             "name": self._key(request._replace(epoch=0), run.config.lr),
             "done": run.reached == run.config.epochs,
             "span": max(request.config.epochs, 1),
-            "labels": _labels(run.config),
-            "status": _status(run),
-            "challenge": self._fate(run),
+            "labels": labels_of(run.config),
+            "status": status_of(run),
+            "challenge": fate_of(run, self._challenge),
         }
-
-    def _fate(self, run: Run) -> tuple[bool, str] | None:
-        """Le défi : s'il est relevé, et ce qui s'en dit."""
-        if self._challenge is None:
-            return None
-        accuracy, epochs = self._challenge
-        reached = run.history.epochs_to(accuracy)
-        met = reached is not None and reached <= epochs
-        fate = f"✓ relevé à l'époque {reached}" if met else "pas encore relevé"
-        return met, f"Défi : exactitude ≥ {percent(accuracy)} en {epochs} époques au plus · {fate}"
 
     # --- Sans noyau
 
@@ -372,101 +357,5 @@ class LrExplorer(Demo):
         return describe(rates, config), draw_views(self._views, config, result, rates, net)
 
 
-def _caption(config: Config) -> str:
-    """Ce qui a été entraîné, le taux et l'optimiseur mis à part."""
-    if config.given:
-        return f"{config.epochs} époques, vos données"
-    others = [f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}" for field in ("rule", "noise", "n")]
-    return f"{config.epochs} époques, {', '.join(others)}"
-
-
 def _name_play(button: widgets.Button, playing: bool) -> None:
     button.description, button.icon = ("Pause", "pause") if playing else ("Lire", "play")
-
-
-def _check_given(data: object, valid: object, rules: dict[str, object]) -> Given | None:
-    """Les données à soi, s'il y en a ; ni n, ni rule, ni noise, ni un nombre d'échantillons à tirer ne vont avec."""
-    if data is None:
-        return None
-    for name, value in rules.items():
-        if value is not None:
-            raise ValueError(f"{name} doit être absent : data donne les données ; reçu : {shown(value)}.")
-    unset = valid is None or (isinstance(valid, int) and valid == 0)
-    return Given.of(data, None if unset else valid)
-
-
-def _check_views(views: Sequence[str], given: Given | None) -> list[str]:
-    """Les vues, par leur nom ; la frontière demande deux entrées, et une couleur par classe."""
-    views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
-    if given is not None and "boundary" in views:
-        if given.shape[0] != 2:
-            raise ValueError(f'data[0] doit avoir 2 entrées, pour la vue "boundary" ; reçu : {given.shape[0]}.')
-        check_drawn("data[1]", given.shape[1])
-    return views
-
-
-def _check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None) -> Config:
-    """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
-    optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
-    first = Config(_snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
-    for field, values in choices.items():
-        for value in values:
-            config = first._replace(**{field: value})
-            check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
-            check_whole("epochs", config.epochs)
-            if config.batch_size is not None:
-                check_whole("batch_size", config.batch_size, 1)
-            check_choice("schedule", config.schedule, SCHEDULE_NAMES)
-            config.data()
-            config.net()
-    return first
-
-
-def _check_challenge(challenge: object) -> tuple[float, int] | None:
-    """Le défi : une exactitude entre 0 et 1, un nombre d'époques."""
-    if challenge is None:
-        return None
-    if not isinstance(challenge, tuple | list) or len(challenge) != 2:
-        raise TypeError(f"challenge doit être un couple (exactitude, époques) ; reçu : {challenge!r}.")
-    accuracy = check_real("challenge[0]", challenge[0])
-    if not 0 <= accuracy <= 1:
-        raise ValueError(f"challenge[0] doit être une exactitude entre 0 et 1 ; reçu : {accuracy!r}.")
-    return accuracy, check_whole("challenge[1]", challenge[1])
-
-
-def _snap(lr: float) -> float:
-    """Le taux de `LR_GRID` le plus proche, en échelle logarithmique."""
-    lr = check_lr(lr)
-    return min(LR_GRID, key=lambda rate: abs(math.log(rate / lr)))
-
-
-def _status(run: Run) -> str:
-    """La ligne d'état d'un entraînement : tout ce que l'image montre, en texte."""
-    history = run.history
-    words = [
-        f"lr {comma(run.config.lr)}",
-        f"perte {comma(history.loss[-1], 2)}",
-        f"exactitude {percent(history.accuracy[-1])}",
-    ]
-    if history.valid_loss is not None:
-        words.append(f"validation : perte {comma(history.valid_loss[-1], 2)}")
-        words.append(f"exactitude {percent(history.valid_accuracy[-1])}")
-    diverged = history.diverges_at()
-    if diverged is not None:
-        words.append(f"diverge à l'époque {diverged}")
-    if run.reached < run.config.epochs:
-        words.append(f"époque {run.reached} sur {run.config.epochs}")
-    if run.config.given and run.config.given.spread >= WIDE:
-        words.append(f"entrées d'échelles très différentes (rapport {comma(run.config.given.spread, 2)})")
-    words.append("déjà calculé" if run.seconds is None else f"{round(1000 * run.seconds)} ms")
-    return " · ".join(words)
-
-
-def _labels(config: Config) -> dict[str, str]:
-    """Ce qui peut distinguer un entraînement d'un autre, en mots."""
-    others = {
-        field: f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}"
-        for field in FIELDS
-        if field not in POINTS or not config.given
-    }
-    return others | {"lr": f"lr {comma(config.lr)}", "optimizer": OPTIMIZER_NAMES[config.optimizer]}

@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
 from toylib._checks import as_tensors, check_lr, check_whole
+from toylib.explorer.controls import make_slider
+from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.network import Net
 from toylib.plotting import STYLES
@@ -110,6 +113,29 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, ax: Axes | N
     ax.set(xlim=(-0.4, 4.6), ylim=(-2, 1.6), title=f"Étape {step} sur {_LAST} · {STEPS[step]}")
     ax.set(frame_on=False, xticks=[], yticks=[])
     return ax
+
+
+def step_explorer(model: Net, data, target) -> Demo:
+    """La démonstration : le schéma de `plot_step`, selon l'étape et le taux d'apprentissage ; mêmes arguments.
+
+    >>> demo = step_explorer(Net(2, hidden=(2, 2), seed=3), [[-1.0, -0.5]], [0])
+    >>> demo.set(step=1)
+    >>> demo.wait()
+    >>> demo.status
+    'Étape 1 sur 8 · aller → h₁ = tanh(W₁ x + b₁)'
+    >>> demo.close()
+    """
+    figure = make_figure((1100, 520))
+    (ax,) = figure.axes
+
+    def draw(values: dict) -> str:
+        ax.clear()
+        return plot_step(model, data, target, **values, ax=ax).get_title()
+
+    draw({"step": 0})  # ce qui ne convient pas est refusé avant qu'un curseur ne bouge
+    steps, rates = range(len(STEPS)), (0.01, 0.1, 0.3, 1, 2, 3, 5, 10, 30)
+    controls = {"step": make_slider("Étape", steps, 4, str), "lr": make_slider("Taux d'apprentissage", rates, 0.1)}
+    return Demo(controls, lambda **values: [values], draw, figure, whole=True)
 
 
 @torch.no_grad()

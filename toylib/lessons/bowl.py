@@ -10,6 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toylib._checks import check_lr, check_real, check_whole
+from toylib.explorer.controls import make_slider
+from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 from toylib.plotting import STYLES
 
 RACE = (1, 100)  # les courbures de l'exercice sur l'inertie
@@ -147,6 +150,33 @@ def plot_distance(trajectory: np.ndarray, ax: Axes | None = None, *, label: str 
     if label is not None:
         ax.legend(handlelength=3.5)
     return ax
+
+
+def bowl_explorer() -> Demo:
+    """La démonstration : une descente de la vallée de courbures 1 et κ, selon le taux, κ et l'inertie β.
+
+    >>> demo = bowl_explorer()
+    >>> demo.set(lr=0.18)
+    >>> demo.wait()
+    >>> demo.status
+    'Un millionième en 68 pas'
+    >>> demo.close()
+    """
+    figure = make_figure((1000, 440), columns=2)
+
+    def draw(values: dict) -> str:
+        trajectory, (left, right) = descend(values["lr"], (1, values["kappa"]), values["beta"]), figure.axes
+        left.clear(), right.clear()
+        plot_bowl(trajectory, (1, values["kappa"]), left)
+        plot_distance(trajectory, right)
+        return f"Un millionième en {steps_to(trajectory) or 'plus de 100'} pas"
+
+    controls = {
+        "lr": make_slider("Taux", [k / 100 for k in range(1, 41)], 0.05),
+        "kappa": make_slider("κ", [5, 10, 20, 50], 10, str),
+        "beta": make_slider("β", [k / 10 for k in range(10)], 0.0),
+    }
+    return Demo(controls, lambda **values: [values], draw, figure, font=13, whole=True)
 
 
 def _check_bowl(lr, beta, curvatures, start, steps) -> tuple:

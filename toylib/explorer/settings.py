@@ -1,0 +1,69 @@
+"""Ce que l'explorateur accepte, vérifié avant que rien ne bouge."""
+
+import math
+from collections.abc import Sequence
+
+from toylib._checks import check_choice, check_lr, check_real, check_whole, shown
+from toylib.explorer.runs import LR_GRID, Config, Given
+from toylib.explorer.views import PANELS
+from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES
+from toylib.plotting import check_drawn
+
+POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
+
+
+def check_given(data: object, valid: object, rules: dict[str, object]) -> Given | None:
+    """Les données à soi, s'il y en a ; ni n, ni rule, ni noise, ni un nombre d'échantillons à tirer ne vont avec."""
+    if data is None:
+        return None
+    for name, value in rules.items():
+        if value is not None:
+            raise ValueError(f"{name} doit être absent : data donne les données ; reçu : {shown(value)}.")
+    unset = valid is None or (isinstance(valid, int) and valid == 0)
+    return Given.of(data, None if unset else valid)
+
+
+def check_views(views: Sequence[str], given: Given | None) -> list[str]:
+    """Les vues, par leur nom ; la frontière demande deux entrées, et une couleur par classe."""
+    views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
+    boundary = given is not None and "boundary" in views
+    if boundary:
+        if given.shape[0] != 2:
+            raise ValueError(f'data[0] doit avoir 2 entrées, pour la vue "boundary" ; reçu : {given.shape[0]}.')
+        check_drawn("data[1]", given.shape[1])
+    return views
+
+
+def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None) -> Config:
+    """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
+    optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
+    first = Config(snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
+    for field, values in choices.items():
+        for value in values:
+            config = first._replace(**{field: value})
+            check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
+            check_whole("epochs", config.epochs)
+            if config.batch_size is not None:
+                check_whole("batch_size", config.batch_size, 1)
+            check_choice("schedule", config.schedule, SCHEDULE_NAMES)
+            config.data()
+            config.net()
+    return first
+
+
+def check_challenge(challenge: object) -> tuple[float, int] | None:
+    """Le défi : une exactitude entre 0 et 1, un nombre d'époques."""
+    if challenge is None:
+        return None
+    if not isinstance(challenge, tuple | list) or len(challenge) != 2:
+        raise TypeError(f"challenge doit être un couple (exactitude, époques) ; reçu : {challenge!r}.")
+    accuracy = check_real("challenge[0]", challenge[0])
+    if not 0 <= accuracy <= 1:
+        raise ValueError(f"challenge[0] doit être une exactitude entre 0 et 1 ; reçu : {accuracy!r}.")
+    return accuracy, check_whole("challenge[1]", challenge[1])
+
+
+def snap(lr: float) -> float:
+    """Le taux de `LR_GRID` le plus proche, en échelle logarithmique."""
+    lr = check_lr(lr)
+    return min(LR_GRID, key=lambda rate: abs(math.log(rate / lr)))
