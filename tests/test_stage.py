@@ -67,7 +67,8 @@ class Scene:
         (self.line,) = ax.plot([], [], gid="line", marker="o", color="#0072B2")
         self.box = ax.add_patch(Rectangle((1, 1), 2, 3, gid="box"))
         self.text = ax.text(5, 1, "", gid="text", ha="right")
-        ax.text(1, 0.2, "sur fond", bbox={"facecolor": "#F2F2F2"})
+        for clipped in (False, True):
+            ax.text(1, 0.2, "sur fond", bbox={"facecolor": "#F2F2F2"}, clip_on=clipped)
         self.stage = Stage(self.figure)
 
     def move(self):
@@ -140,6 +141,16 @@ def test_the_browser_puts_each_artist_where_matplotlib_would(page):
     scene.stage.show(status="")
     give(page, scene.stage, "frame")
     assert page.evaluate(place) == pytest.approx(moved, abs=0.5)
+
+
+def test_a_text_on_its_own_ground_stays_black_where_the_theme_is_dark(page):
+    mount(page, Scene().stage)
+    page.evaluate("() => { document.querySelector('.toylib-stage').style.color = 'rgb(250, 250, 250)'; }")
+    fills = page.evaluate("""() => [...document.querySelectorAll('svg text')].map(
+        text => [text.textContent, getComputedStyle(text).fill])""")
+    assert len([text for text, _ in fills if text == "sur fond"]) == 2
+    for text, fill in fills:
+        assert fill == ("rgb(0, 0, 0)" if text == "sur fond" else "rgb(250, 250, 250)"), text
 
 
 def test_a_hidden_artist_is_hidden_and_comes_back(page):
