@@ -119,20 +119,21 @@ class _Picture:
     def __init__(self) -> None:
         self.canvas = Canvas((1000, 420), font=13, columns=2)
         left, right = self.canvas.axes
+        self._artists = _artists(left, right)
         for ax in (left, right):
             ax.set(yscale="log", ylim=RANGE)
             ax.grid(color="0.88")
             put_ticks(ax.yaxis, 1e-6, 1e-4, 1e-2, 1, 100)
+            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
         left.set(xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²")
         put_ticks(left.xaxis)
         right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
         put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
         self._lrs = np.append(np.geomspace(0.017, 1.99, 200), 1.9999)
         for size in SIZES:
-            right.plot(self._lrs, [noise_floor(lr, size) for lr in self._lrs], color="0.82", linewidth=1)
-        self._artists = _artists(left, right)
-        for ax in (left, right):
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
+            right.plot(self._lrs, [noise_floor(lr, size) for lr in self._lrs], color="0.75", linewidth=1)
+            if size in (1, 10, 100):
+                right.annotate(f"B = {size}", (0.02, noise_floor(0.02, size)), rotation=15, backgroundcolor="w", size=9)
         self.canvas.keep()
 
     def frames(self, lr: float, batch_size: int, schedule: str) -> Iterator[tuple[bytes, str]]:
