@@ -143,7 +143,9 @@ def _draw_axes(lrs: np.ndarray) -> tuple[Figure, list[Line2D]]:
     right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
     put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
     for size in SIZES:
-        right.plot(lrs, [noise_floor(lr, size) for lr in lrs], color="0.82", linewidth=1)
+        right.plot(lrs, [noise_floor(lr, size) for lr in lrs], color="0.75", linewidth=1)
+        if size in (1, 10, 100):
+            right.annotate(f"B = {size}", (0.019, 1.25 * noise_floor(0.019, size)), rotation=15, color="0.35", size=9)
     lines = _draw_lines(left, right)
     for ax in (left, right):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
