@@ -8,7 +8,10 @@ La source est la racine du dépôt : les carnets sont pris où ils sont, tels q
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # notebook_page et mathml
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "site"), str(ROOT)]  # notebook_page et mathml ; toylib
+
+import notebook_page  # noqa: E402
 
 project = "Le taux d'apprentissage et la convergence"
 language = "fr"
@@ -49,3 +52,13 @@ html_theme_options = {
     "footer_content_items": ["extra-footer.html"],
     "extra_footer": "Les leçons sont sous licence CC BY 4.0, le code sous licence MIT.",
 }
+
+
+def write_explorers(app, error):
+    """Une page par explorateur des carnets, que leurs pages montrent."""
+    if error is None and app.builder.format == "html":
+        notebook_page.write_explorers(sorted(ROOT.glob("notebooks/**/*.ipynb")), app.outdir / notebook_page.FOLDER)
+
+
+def setup(app):
+    app.connect("build-finished", write_explorers)

@@ -93,12 +93,10 @@ def ask_kernel(page, code):
 
 
 def first_explorer(page):
-    """Le premier explorateur de la page, une fois son image affichée."""
+    """Le premier explorateur de la page, une fois sa courbe peinte."""
     made = page.locator(".toylib-explorer").first
     made.scroll_into_view_if_needed()
-    made.locator("img").evaluate(
-        "async image => { while (!image.naturalWidth) await new Promise(resolve => setTimeout(resolve, 50)); }"
-    )
+    made.locator(".toylib-figures svg").first.wait_for()
     return made
 
 
@@ -121,31 +119,18 @@ def wait_for(explorer, lr):
     explorer.locator(".toylib-status", has_text=done).wait_for(timeout=60_000)
 
 
-BYTES = "Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join()"
-
-
 def picture(explorer):
-    """Les octets de l'image affichée."""
-    return explorer.locator("img").evaluate(f"async image => {BYTES}")
+    """Ce que les figures montrent."""
+    return explorer.locator(".toylib-figures").inner_html()
 
 
 def wait_for_other_picture(explorer, before):
-    """Attend que l'image affichée ne soit plus `before`."""
-    image = explorer.locator("img").element_handle()
-    wait_until(explorer.page, f"async ([image, before]) => {BYTES} !== before", [image, before])
+    """Attend que les figures ne soient plus `before`."""
+    figures = explorer.locator(".toylib-figures").element_handle()
+    wait_until(explorer.page, "([figures, before]) => figures.innerHTML !== before", [figures, before])
 
 
 def wait_for_u(explorer):
-    """Attend que la courbe en U soit tracée, en bas à droite de quatre panneaux : au repos, rien d'autre ne change."""
-    wait_until(
-        explorer.page,
-        """image => {
-            const [width, height] = [image.naturalWidth / 2, image.naturalHeight / 2];
-            if (!width) return false;
-            const corner = new OffscreenCanvas(width, height).getContext('2d');
-            corner.drawImage(image, -width, -height);
-            const colors = corner.getImageData(0, 0, width, height).data;
-            return colors.filter((_, k) => k % 4 === 2 && colors[k] - colors[k - 2] > 100).length > 300;
-        }""",
-        explorer.locator("img").element_handle(),
-    )
+    """Attend que la courbe en U soit tracée d'un bout à l'autre."""
+    curve = explorer.locator("[id$='-u'] > path").element_handle()
+    wait_until(explorer.page, "curve => curve.getAttribute('d').split('L').length === 61", curve)

@@ -100,9 +100,13 @@ def test_a_lesson_runs_shows_its_widgets_and_obeys_the_keyboard(number, run, hun
     assert serious(lesson) == {}
 
 
+# Ce que montre chaque démonstration : ses figures, ou l'image de `interact`.
+SHOWN = f"""() => [...document.querySelectorAll('{DEMONSTRATIONS}')].map(
+    one => one.querySelector('.toylib-figures').innerHTML || one.querySelector('img')?.src)"""
+
+
 def shown(page):
-    """Les images que montrent les démonstrations."""
-    return [image.get_attribute("src") for image in page.locator(DEMONSTRATIONS).locator("img").all()]
+    return [one for one in page.evaluate(SHOWN) if one]
 
 
 def check_slider(page):
@@ -113,12 +117,11 @@ def check_slider(page):
     handle.focus()
     at, last = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
     page.keyboard.press("ArrowRight" if at < last else "ArrowLeft")
-    images = f"[...document.querySelectorAll('{DEMONSTRATIONS}')].flatMap(one => [...one.querySelectorAll('img')])"
     wait_until(
         page,
         f"""before => {{
-            const now = {images}.map(image => image.getAttribute('src'));
-            return now.length === before.length && now.join() !== before.join();
+            const now = ({SHOWN})();
+            return now.every(one => one) && now.length === before.length && now.join() !== before.join();
         }}""",
         before,
         timeout=30_000,
@@ -236,11 +239,10 @@ def test_running_the_cell_again_and_again_keeps_one_worker(explorer):
 # --- Vu du dernier rang, au clavier, en couleurs forcées, agrandi, ou écouté ---------------------
 
 
-def test_axe_would_see_an_image_without_a_text(page):
-    """Une copie, hors de l'explorateur, qui rendrait aussitôt son texte à une image repeinte."""
-    bare = "image => { const bare = image.cloneNode(); bare.removeAttribute('alt'); bare.id = 'nue'; "
-    page.locator(".toylib-explorer img").first.evaluate(bare + "document.body.append(bare); }")
-    assert list(serious(page, {"include": [["#nue"]]})) == ["image-alt"]
+def test_axe_would_see_a_figure_without_a_text(page):
+    bare = "figure => { const bare = figure.cloneNode(); bare.removeAttribute('aria-label'); bare.id = 'nue'; "
+    page.locator(".toylib-figures > div").first.evaluate(bare + "document.body.append(bare); }")
+    assert list(serious(page, {"include": [["#nue"]]})) == ["role-img-alt"]
     page.locator("#nue").evaluate("bare => bare.remove()")
 
 
@@ -248,14 +250,14 @@ def test_a_screen_reader_hears_the_name_the_value_and_the_new_status(page):
     explorer = first_explorer(page)
     slider = explorer.get_by_role("slider", name="Taux d'apprentissage")
     assert slider.get_attribute("aria-valuetext") == "0,1"
-    live = explorer.get_by_role("status")
+    live = explorer.get_by_role("status").first
     live.evaluate("element => { element.kept = true; }")  # une région qui demeure est annoncée, pas une nouvelle
     slider.press("ArrowRight")
     wait_for(explorer, 0.126)
     assert slider.get_attribute("aria-valuetext") == "0,126"
     assert live.evaluate("element => element.kept") is True
     assert live.inner_text().startswith("lr 0,126")
-    assert explorer.get_by_role("img").get_attribute("alt").startswith("Figure")
+    assert explorer.get_by_role("img").first.get_attribute("aria-label").startswith("Figure")
 
 
 def reached_by_tab(page, explorer):
@@ -296,7 +298,7 @@ def test_the_chosen_button_is_seen_in_forced_colours(page):
 # Ce qui, dans la sortie d'une démonstration, dépasse à droite de ce que l'on en voit.
 BEYOND = """root => {
     const edge = root.closest('.jp-OutputArea-output').getBoundingClientRect().right + 1;
-    const parts = [...root.querySelectorAll('button, img, label, .widget-readout, .noUi-handle, .toylib-status')];
+    const parts = [...root.querySelectorAll('button, [role=img], label, .widget-readout, .noUi-handle, [role=status]')];
     return parts.filter(one => one.getBoundingClientRect().right > edge).map(one => one.outerHTML);
 }"""
 # Le carnet a pris la largeur de la fenêtre, et deux images ont passé.

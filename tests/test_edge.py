@@ -1,6 +1,5 @@
 """La limite de stabilité : la loi 11, ce qui la mesure, et la démonstration."""
 
-import re
 from io import BytesIO
 
 import numpy as np
@@ -189,9 +188,9 @@ def test_the_demonstration_answers_in_words(demo):
 def test_the_line_moves_before_anything_is_trained():
     """La première image d'un cran est faite avant le premier pas."""
     made = edge_explorer(steps=400)
-    first, second = (next(made._frames(lr=lr, loss="squared")) for lr in (0.2, 0.3))
-    assert re.search(r"2/lr = 10\b", first[1])
-    assert first[0] != second[0]
+    for lr, level in ((0.2, "10"), (0.4, "5")):
+        assert made._draw(next(made._states(lr=lr, loss="squared"))).endswith("pas 0 sur 400")
+        assert made.stage.parts()["name"]["text"] == f"2/lr = {level} "
     made.close()
 
 
@@ -208,7 +207,7 @@ def test_the_demonstration_stops_and_resumes(demo):
     demo.set(lr=0.2)
     demo.stop()
     demo.wait()
-    assert "arrêté" in demo._text.value
+    assert "arrêté" in demo.stage.frame["status"]
     demo.set(lr=0.3)
     demo.wait()
     assert demo.status.startswith("lr 0,3")

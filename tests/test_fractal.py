@@ -292,15 +292,15 @@ def test_the_explorer_says_in_words_what_it_shows(explorer):
     said = explorer.status.replace("\xa0", " ")
     assert said.startswith(f"Carte de {SIDE} × {SIDE} : environ {share} des couples convergent.".replace("\xa0", " "))
     assert "Région : couche cachée de 10^−3 à 10^6, sortie de 10^−3 à 10^6." in said
-    assert Image.open(BytesIO(explorer._image.value)).size == demonstration.SIZE
+    assert Image.open(BytesIO(explorer.stage.frame["parts"]["map"]["image"])).size == (SIDE, SIDE)
 
 
 def test_the_rectangle_moves_without_computing(explorer, monkeypatch):
     monkeypatch.setattr(demonstration, "iter_map", lambda *args, **options: pytest.fail("recalcul"))
-    before = explorer._image.value
+    before = explorer.stage.frame["parts"]["box"]
     explorer.set(hidden=(0, 8), output=(8, 24))
     explorer.wait()
-    assert explorer._image.value != before
+    assert explorer.stage.frame["parts"]["box"] != before
     assert explorer.rectangle == Region(-3, -0.75, -0.75, 3.75)
     assert "couche cachée de 10^−3 à 10^−0,75, sortie de 10^−0,75 à 10^3,75." in explorer.status
 
@@ -357,7 +357,7 @@ def test_stop_stops_and_moving_resumes():
     time.sleep(0.3)
     explorer.stop()
     explorer.wait(10)
-    assert "arrêté" in explorer._text.value
+    assert "arrêté" in explorer.stage.frame["status"]
     kept = np.isfinite(explorer.chart.values).sum()
     assert kept < 128**2
     time.sleep(0.3)

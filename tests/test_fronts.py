@@ -1,5 +1,8 @@
 """L'explorateur est le même partout : JupyterLab avec et sans sous-noyaux, Notebook 7, Voilà ; et il survit."""
 
+import os
+import signal
+
 import nbformat
 import pytest
 from browser import (
@@ -18,8 +21,9 @@ from browser import (
 )
 from conftest import run_lab
 
+from toylib import Net, gendata, train
 from toylib.explorer import LR_GRID
-from toylib.french import comma
+from toylib.french import comma, percent
 
 pytestmark = pytest.mark.lent
 
@@ -196,11 +200,11 @@ def test_it_survives_a_reload_and_a_second_tab(executed, pages, shipped):
     press_right(page, first_explorer(page), 0.01)
     save(page)
     page.reload()
-    page.wait_for_selector(".toylib-explorer img")
+    page.wait_for_selector(".toylib-explorer .toylib-figures svg")
     again = first_explorer(page)
     press_right(page, again, LR_GRID[31])
     other = pages(f"{shipped}lab/workspaces/deux/tree/{NAME}?token=essai")
-    other.wait_for_selector(".toylib-explorer img")
+    other.wait_for_selector(".toylib-explorer .toylib-figures svg")
     twin = first_explorer(other)
     press_right(other, twin, LR_GRID[32])
     wait_for(again, LR_GRID[33])  # le premier onglet suit
@@ -213,5 +217,126 @@ def test_it_survives_its_notebook_closed_and_opened(executed):
     page.evaluate("window.jupyterapp.shell.currentWidget.close()")
     page.wait_for_selector(".toylib-explorer", state="detached")
     page.evaluate(f"window.jupyterapp.commands.execute('docmanager:open', {{path: '{NAME}'}})")
-    page.wait_for_selector(".toylib-explorer img")
+    page.wait_for_selector(".toylib-explorer .toylib-figures svg")
     press_right(page, first_explorer(page), LR_GRID[31])
+
+
+# --- Sans attendre le noyau --------------------------------------------------------------------
+
+# Ce qui suit la poignée : la courbe, le fantôme, le repère de la courbe en U, la légende, la ligne d'état, le défi.
+PAINTED = """() => {
+    const root = document.querySelector('.toylib-explorer');
+    const path = gid => root.querySelector(`[id$="-${gid}"] > path`)?.getAttribute('d');
+    const exact = gid => [...root.querySelectorAll('g[id]')].find(one => /^toylib\\d+-/.test(one.id)
+        && one.id.replace(/^toylib\\d+-/, '') === gid).querySelector('path').getAttribute('d');
+    return {
+        curve: exact('loss'), ghost: path('ghost-loss'), mark: path('mark'), frontier: path('frontier'),
+        legend: [...root.querySelectorAll('.toylib-legend span')].map(one => one.textContent),
+        status: root.querySelector('.toylib-status').textContent,
+    };
+}"""
+
+
+def known(page):
+    """Attend que le navigateur ait reçu tous les taux ; rend le numéro du noyau."""
+    explorer = first_explorer(page)
+    wait_for(explorer, 0.01)
+    wait_for_u(explorer)
+    return explorer, int(ask_kernel(page, "import os; explorer.wait(rest=True); print(os.getpid())"))
+
+
+def test_with_the_kernel_stopped_everything_follows_the_handle_and_is_right(executed):
+    page = executed
+    explorer, kernel = known(page)
+    before = page.evaluate(PAINTED)
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        explorer.locator(".noUi-handle").first.focus()
+        for k in range(1, 13):
+            page.keyboard.press("ArrowRight")
+            wait_for(explorer, LR_GRID[30 + k])
+            now, lr = page.evaluate(PAINTED), LR_GRID[30 + k]
+            assert now["ghost"] == before["curve"] != now["curve"]
+            assert now["mark"] != before["mark"]
+            assert [text.replace("\xa0", " ") for text in now["legend"]] == [
+                f"lr {comma(lr)}, Adam",
+                f"précédente : lr {comma(LR_GRID[29 + k])}, Adam",
+            ]
+            assert status(explorer) == expected(lr, 200, 60)
+            before = now
+    finally:
+        os.kill(kernel, signal.SIGCONT)
+    # Le noyau rattrape, et ne change rien de ce qui est montré.
+    caught_up = f"import time\nwhile explorer.lr != {LR_GRID[42]}: time.sleep(0.05)\nexplorer.wait(rest=True)"
+    assert (
+        ask_kernel(page, caught_up + "\nprint(explorer.status)").replace("\xa0", " ").startswith(before["status"][:9])
+    )
+    assert page.evaluate(PAINTED) == before
+
+
+STORM = """
+import threading, time
+import numpy as np
+random, fields = np.random.default_rng(SEED), list(explorer.controls)
+for _ in range(200):
+    control = explorer.controls[random.choice(fields)]
+    if hasattr(control, "options"):
+        control.index = int(random.integers(len(control.options)))
+    else:
+        control.value = int(random.integers(control.max + 1))
+    time.sleep(0.004)
+explorer.wait(rest=True)
+config = explorer._run.config
+print(config.lr, config.optimizer, config.rule)
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_after_a_storm_of_all_the_controls_what_is_shown_is_what_train_gives(executed, seed):
+    """Le noyau bouge tout, pendant que la main, dans la page, tient une flèche."""
+    page = executed
+    explorer, _ = known(page)
+    explorer.locator(".noUi-handle").first.focus()
+    storm = page.evaluate_handle(
+        """code => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            window.storm = {text: '', over: false};
+            const future = kernel.requestExecute({code});
+            future.onIOPub = message => { window.storm.text += message.content.text || message.content.evalue || ''; };
+            future.done.then(() => { window.storm.over = true; });
+        }""",
+        STORM.replace("SEED", str(seed)),
+    )
+    del storm
+    for k in range(40):
+        page.keyboard.press("ArrowRight" if k % 3 else "ArrowLeft")
+        page.wait_for_timeout(20)
+    wait_until(page, "window.storm.over", timeout=120_000)
+    lr, optimizer, rule = ask_kernel(
+        page, "explorer.wait(rest=True); c = explorer._run.config; print(c.lr, c.optimizer, c.rule)"
+    ).split()
+    page.wait_for_timeout(500)  # plus rien ne viendra
+    f, y2 = gendata(200, rule=rule, seed=0)
+    history = train(Net(2, seed=0), f, y2, 60, float(lr), optimizer=optimizer, seed=0)
+    said = explorer.locator(".toylib-status").inner_text().replace("\xa0", " ")
+    assert said.startswith(f"lr {comma(float(lr))} · ")
+    assert explorer.locator(".widget-readout").first.inner_text() == comma(float(lr))
+    if history.diverges_at() is None:  # au-delà, l'arrondi décide des derniers chiffres
+        assert (
+            f"perte {comma(history.loss[-1], 2)} · exactitude {percent(history.accuracy[-1])}".replace("\xa0", " ")
+            in said
+        )
+    assert page.evaluate(PAINTED)["legend"][0].replace("\xa0", " ").startswith(f"lr {comma(float(lr))}, ")
+
+
+def test_a_restarted_kernel_leaves_the_picture_and_says_to_run_the_cell(executed):
+    page = executed
+    explorer, _ = known(page)
+    before = picture(explorer)
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    explorer.get_by_text("exécutez la cellule").first.wait_for()
+    assert picture(explorer) == before
+    explorer.locator(".noUi-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+    wait_for(explorer, LR_GRID[31])  # ce que le navigateur sait ne demande pas de noyau
+    assert status(explorer) == expected(LR_GRID[31], 200, 60)

@@ -9,10 +9,10 @@ from PIL import Image
 
 import toylib.explorer.live as live_module
 from toylib.explorer.controls import make_choice, make_slider
-from toylib.explorer.frame import Canvas
-from toylib.explorer.live import Demo, blank
+from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 
-SIZE = (60, 40)
+SIZE = (200, 100)
 
 
 def controls():
@@ -21,7 +21,7 @@ def controls():
 
 @pytest.fixture
 def demo():
-    made = Demo(controls(), lambda lr, kind: [(blank(SIZE), f"{lr} {kind}")], size=SIZE)
+    made = Demo(controls(), lambda lr, kind: [(lr, kind)], lambda state: "{} {}".format(*state), make_figure(SIZE))
     made.wait()
     yield made
     made.close()
@@ -32,7 +32,7 @@ def test_each_change_is_answered(demo):
     demo.set(lr=0.3, kind=2)
     demo.wait()
     assert demo.status == "0.3 2"
-    assert demo.status in demo._text.value
+    assert demo.status in demo.stage.frame["status"]
 
 
 @pytest.mark.parametrize(("values", "extract"), [({"lr": 0.15}, "0.1, 0.2, 0.3"), ({"pas": 1}, "lr, kind")])
@@ -50,9 +50,9 @@ def test_a_change_stops_what_was_being_computed():
             started.set()
             time.sleep(0.001)
             seen.append(lr)
-            yield None if k % 2 else (blank(SIZE), f"{lr} : {k}")
+            yield None if k % 2 else f"{lr} : {k}"
 
-    demo = Demo(controls(), frames, size=SIZE)
+    demo = Demo(controls(), frames, str, make_figure(SIZE))
     started.wait(5)
     demo.set(lr=0.2)
     demo.wait()
@@ -68,10 +68,10 @@ def test_stop_says_so():
             time.sleep(0.001)
             yield None
 
-    demo = Demo(controls(), frames, size=SIZE)
+    demo = Demo(controls(), frames, str, make_figure(SIZE))
     demo.stop()
     demo.wait(5)
-    assert "arrêté" in demo._text.value
+    assert "arrêté" in demo.stage.frame["status"]
     demo.close()
 
 
@@ -79,13 +79,13 @@ def test_a_failure_is_read_in_the_status_line_and_raised_by_wait():
     def frames(lr, kind):
         if lr == 0.2:
             raise RuntimeError("mémoire pleine")
-        yield blank(SIZE), "bien"
+        yield "bien"
 
-    demo = Demo(controls(), frames, size=SIZE)
+    demo = Demo(controls(), frames, str, make_figure(SIZE))
     demo.set(lr=0.2)
     with pytest.raises(RuntimeError, match="mémoire pleine"):
         demo.wait()
-    assert "mémoire pleine" in demo._text.value
+    assert "mémoire pleine" in demo.stage.frame["status"]
     demo.set(lr=0.3)
     demo.wait()
     assert demo.status == "bien"
@@ -109,9 +109,8 @@ def test_a_cell_always_ends_and_says_why_it_has_no_result(monkeypatch, fate, sai
             yield None
 
     monkeypatch.setattr(live_module, "PATIENCE", 0.2)
-    demo = Demo(controls(), frames, size=SIZE)
+    demo = Demo(controls(), frames, str, make_figure(SIZE))
     assert said in demo._repr_mimebundle_()["text/plain"]
-    assert "<b>" not in demo._text.value
     demo.close()
 
 
@@ -128,11 +127,17 @@ def test_closing_ends_the_worker(demo):
     assert not demo._worker._thread.is_alive()
 
 
-def test_a_canvas_draws_its_artists_over_the_background_it_kept():
-    canvas = Canvas((200, 100), columns=2)
-    (line,) = canvas.axes[1].plot([0, 1], [0, 1], animated=True, color="red")
-    canvas.keep()
-    empty, full = (Image.open(BytesIO(canvas.png(artists))) for artists in ([], [line]))
-    assert empty.size == (200, 100)
-    colors = [{color for _, color in image.getcolors(2**16)} for image in (empty, full)]
-    assert [(255, 0, 0) in found for found in colors] == [False, True]
+def test_a_state_is_drawn_at_the_pace_of_the_eye_and_the_last_one_always():
+    """Mille états en une demi-seconde : une dizaine d'images, et la dernière est celle du dernier état."""
+    drawn = []
+
+    def states(lr, kind):
+        for k in range(1000):
+            time.sleep(0.0005)
+            yield k
+
+    demo = Demo(controls(), states, lambda k: drawn.append(k) or str(k), make_figure(SIZE))
+    demo.wait()
+    demo.close()
+    assert 2 < len(drawn) < 40
+    assert (drawn[-1], demo.status) == (999, "999")

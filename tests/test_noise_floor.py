@@ -175,31 +175,31 @@ def test_the_demonstration_answers_in_words(demo, values, words):
 
 
 def test_every_command_changes_the_picture(demo):
-    pictures = [demo._image.value]
+    shown = [demo.stage.frame["parts"]]
     for values in ({"lr": 0.1}, {"batch_size": 20}, {"schedule": "decay"}):
         demo.set(**values)
         demo.wait()
-        pictures.append(demo._image.value)
-    assert len(set(pictures)) == 4
+        assert demo.stage.frame["parts"] not in shown
+        shown.append(demo.stage.frame["parts"])
     demo.set(lr=0.5, batch_size=1, schedule="constant")
     demo.wait()
-    assert demo._image.value == pictures[0]
+    assert demo.stage.frame["parts"] == shown[0]
 
 
 @pytest.mark.parametrize("values", [{"lr": 0.3}, {"batch_size": 3}, {"schedule": "linear"}, {"steps": 10}])
 def test_a_value_off_the_grid_is_refused_and_nothing_moves(demo, values):
-    before = demo.status, demo._image.value
+    before = demo.status, demo.stage.frame["parts"]
     with pytest.raises(ValueError, match=next(iter(values))):
         demo.set(**{"lr": 0.1, "batch_size": 50, **values})
     demo.wait()
-    assert (demo.status, demo._image.value) == before
+    assert (demo.status, demo.stage.frame["parts"]) == before
     assert [control.value for control in demo.controls.values()] == [0.5, 1, "constant"]
 
 
 def test_once_closed_the_demonstration_leaves_nothing_running():
     made = floor_explorer()
     made.wait()
-    parts = [*made.controls.values(), made._image]
+    parts = [*made.controls.values(), made.stage]
     made.close()
     assert all(part.comm is None for part in parts)
     assert not made._worker._thread.is_alive()

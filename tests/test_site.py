@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import french
 import nbformat
 import pytest
+from browser import expected
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/corriges/*.ipynb")])
@@ -167,3 +168,23 @@ def test_the_site_reads_and_searches_without_a_server(site, chromium):
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert broken == []
     page.close()
+
+
+def test_the_explorer_of_a_lesson_lives_and_shows_what_train_gives(site, chromium):
+    """Au clavier, dans la page de la leçon, sans noyau ; sans JavaScript, l'image en tient lieu."""
+    page = chromium.new_page(locale="fr-FR")
+    page.goto((site / "notebooks/07_taux_d_apprentissage.html").as_uri())
+    frame = page.frame_locator("iframe.explorateur").first
+    frame.get_by_text("lr 0,01 ·").wait_for()
+    for _ in range(5):
+        frame.get_by_role("slider", name="Taux d'apprentissage").press("ArrowRight")
+    frame.get_by_text(expected(0.0316)).wait_for()
+    images = page.locator(".cell_output:has(iframe.explorateur) img")
+    assert [one.is_visible() for one in images.all()] == [False, True, False]  # la frontière n'est pas dans la page
+    page.close()
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((site / "notebooks/07_taux_d_apprentissage.html").as_uri())
+    assert [one.is_visible() for one in page.locator(".cell_output:has(iframe.explorateur) img").all()] == [True] * 3
+    assert not page.locator("iframe.explorateur").first.is_visible()
+    context.close()

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([ROOT / "cours.py", *(ROOT / "toylib").rglob("*.py")])
 LOOPS = {"train"}
 # Lignes de code, au plus : celles qui portent du code, docstrings, commentaires et lignes vides exclus.
-LONGEST = {"explorer/widget.py": 301}  # le fichier qui dépasse encore FILE
+LONGEST = {"explorer/widget.py": 326}  # le fichier qui dépasse encore FILE
 FILE = 250
-BUDGETS = {"toylib": 1145, "explorer": 975, "lessons": 1405}
+BUDGETS = {"toylib": 1145, "explorer": 1330, "lessons": 1405}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_course",

@@ -72,7 +72,8 @@ def make_slider(name: str, values: Sequence, value, text: Callable = comma, widt
 def make_choice(name: str, options: dict[str, object], value) -> widgets.Widget:
     """Un bouton par valeur, sous son nom."""
     style = {**STYLE, "button_width": "auto"}
-    return widgets.ToggleButtons(options=list(options.items()), value=value, description=name, style=style)
+    place = list(options.values()).index(value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
+    return widgets.ToggleButtons(options=list(options.items()), index=place, description=name, style=style)
 
 
 def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:

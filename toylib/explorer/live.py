@@ -1,54 +1,87 @@
-"""Un widget vivant : des commandes, une image et un texte, que refait un fil de travail."""
+"""Un widget vivant : des commandes, des figures et un texte, que refait un fil de travail."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from io import BytesIO
 from typing import ClassVar
 
 import ipywidgets as widgets
 from IPython import get_ipython
-from PIL import Image
+from matplotlib.figure import Figure
 
 from toylib._checks import check_choice
 from toylib.explorer.figures import keep_apart
-from toylib.explorer.screen_reader import ScreenReader
+from toylib.explorer.stage import Stage
 from toylib.explorer.worker import LatestWorker
 
+FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
 PATIENCE = 60  # secondes qu'une cellule attend l'image à garder dans le carnet
-FONT = 20  # pixels, pour la ligne d'état
 
 
-class Live(widgets.VBox):
-    """Ce que l'explorateur et les démonstrations ont en commun.
+class Demo(widgets.VBox):
+    """Une démonstration vivante : ses figures se refont chaque fois qu'une commande bouge.
 
-    Qui en hérite écrit `_work(request, stale)`, qui calcule et montre ; `_still()`, le texte et l'image
-    qui restent dans un carnet que l'on ne fait que lire ; et, au besoin, `_rest`, qui occupe le repos.
+    Arguments :
+        controls : les commandes, par nom ; `make_slider` et `make_choice` en font.
+        states : une fonction qui reçoit la valeur de chaque commande, par nom, et livre des états de plus en plus
+            complets, ou None s'il n'y a rien de neuf : le calcul s'arrête, entre deux, dès qu'une commande a bougé.
+        draw : une fonction qui reçoit un état, le donne aux artistes qui portent un `gid`, et rend la ligne d'état.
+            Elle n'est appelée qu'au rythme où l'on peut voir, et toujours pour le dernier état.
+        figures : les figures où ces artistes sont, comme pour `Stage`.
+        buttons : d'autres boutons, sous les commandes.
+        look : ce que `Stage` prend d'autre.
 
-    Arguments : `rows`, les rangées de commandes ; `picture`, la première image, un PNG de `size` pixels ;
-    `font`, la taille de la ligne d'état, en pixels.
+    `demo.status` est la ligne d'état, en texte. La ligne d'état finale doit être la même d'une machine à l'autre.
+
+    >>> from toylib.explorer.stage import make_figure
+    >>> slider = widgets.IntSlider(1, 1, 3)
+    >>> demo = Demo({"lr": slider}, lambda lr: [lr], lambda lr: f"taux {lr}", make_figure())
+    >>> demo.set(lr=2)
+    >>> demo.wait()
+    >>> demo.status
+    'taux 2'
+    >>> demo.close()
     """
 
-    # Par cellule de carnet : l'exécution qui a montré des widgets vivants, et ces widgets.
-    _shown: ClassVar[dict[str, tuple[str, list["Live"]]]] = {}
+    # Par cellule de carnet : l'exécution qui a montré des démonstrations, et celles-ci.
+    _shown: ClassVar[dict[str, tuple[str, list["Demo"]]]] = {}
     _unshown: Sequence[widgets.Widget] = ()  # à fermer, bien qu'aucune boîte ne les contienne
 
     def __init__(
-        self, rows: Sequence[Sequence[widgets.Widget]], size: tuple[int, int], picture: bytes, font: int = FONT
+        self,
+        controls: dict[str, widgets.Widget],
+        states: Callable[..., Iterator],
+        draw: Callable[[object], str],
+        *figures: Figure,
+        buttons: Sequence[widgets.Widget] = (),
+        **look,
     ) -> None:
+        self._states, self._draw = states, draw
+        self._start([[*controls.values()], buttons], controls, *figures, **look)
+
+    def _start(self, rows: Sequence[Sequence[widgets.Widget]], controls: dict, *figures: Figure, **look) -> None:
+        """Assemble les rangées de commandes et les figures, et demande la première image."""
         keep_apart()
-        self._font, self._submitting, self._painted = font, threading.Lock(), 0.0
-        width, height = (f"{side}px" for side in size)
-        # Étroite, elle rétrécit, et rien d'autre ne bouge ; une marge la ferait dépasser de la page.
-        layout = {"width": width, "max_width": "100%", "height": height, "margin": "0", "flex": "0 0 auto"}
-        self._image = widgets.Image(value=picture, layout={**layout, "object_fit": "contain"})
-        self._text = widgets.HTML(self._status_html("calcul…"))
+        self.controls, self.status, self._figures = controls, "", figures
+        self._submitting, self._painted = threading.Lock(), 0.0
+        self.stage = Stage(*figures, controls=controls.values(), **look)
+        self.stage.send_frame(status="calcul…")
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
-        super().__init__([*boxes, self._image, self._text, ScreenReader()])
+        super().__init__([*boxes, self.stage])
         self.add_class("toylib-explorer")
         self._worker = LatestWorker(self._answer, self._rest)
+        for control in controls.values():
+            control.observe(self._submit, names="value")
+        self._submit()
+
+    def set(self, **values) -> None:
+        """Donne leur valeur à des commandes, comme à la main.
+
+        Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
+        """
+        assign(self.controls, values)
 
     def wait(self, timeout: float | None = 60, *, rest: bool = False) -> None:
         """Attend que la dernière demande soit traitée et montrée, `timeout` secondes au plus ; et, si `rest`, que
@@ -71,34 +104,61 @@ class Live(widgets.VBox):
         _close_children(self)
         super().close()
 
+    def _submit(self, _=None) -> None:
+        """Demande une image. Peut être appelée de n'importe quel fil : ne calcule ni ne dessine."""
+        with self._submitting:  # lire et demander d'un seul tenant : la dernière demande a les dernières valeurs
+            self._worker.submit(self._request())
+
+    def _request(self) -> dict:
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _answers(self, request: dict) -> Iterator:
+        return self._states(**request)
+
     def _answer(self, request: object, stale: Callable[[], bool]) -> None:
         """Traite une demande ; None arrête. Ce qui échoue se lit à la place de la ligne d'état."""
         if request is None:
-            self._text.value = self._status_html("arrêté : bougez une commande pour reprendre")
+            self.stage.send_frame(status="arrêté : bougez une commande pour reprendre")
             return
         try:
             self._work(request, stale)
         except Exception as error:
-            self._text.value = self._status_html(f"Le calcul a échoué : {escape(str(error))}")
+            self.stage.send_frame(status=f"Le calcul a échoué : {error}")
             raise
+
+    def _work(self, request: dict, stale: Callable[[], bool]) -> None:
+        """Montre les états au rythme où l'on peut voir, et le dernier ; s'arrête dès que la demande est dépassée.
+
+        Sous une touche tenue, où chaque cran dépasse le précédent, l'image bouge quand même.
+        """
+        last = seen = None
+        due = time.perf_counter() + FIRST
+        for state in self._answers(request):
+            last = last if state is None else state
+            if stale():
+                break
+            if last is not seen and time.perf_counter() > due:
+                self._paint(last, request)
+                seen, due = last, time.perf_counter() + NEXT
+        if last is not seen and not (stale() and time.perf_counter() - self._painted < LATE):
+            self._paint(last, request)
+
+    def _paint(self, state: object, request: dict) -> None:
+        self.status = self._draw(state)
+        self.stage.show(status=self.status)
+        self._painted = time.perf_counter()
 
     def _rest(self, request: object, stale: Callable[[], bool]) -> None:
         """Au repos : rien."""
 
-    def _show(self, picture: bytes, text: str) -> None:
-        self._painted = time.perf_counter()
-        self._image.value, self._text.value = picture, text
-
-    def _outdated(self, stale: Callable[[], bool]) -> bool:
-        """Vrai si une demande plus récente attend et qu'une image vient d'être montrée.
-
-        Sous une touche tenue, où chaque cran dépasse le précédent, l'image bouge ainsi quand même.
-        """
-        return stale() and time.perf_counter() - self._painted < LATE
-
-    def _status_html(self, text: str) -> str:
-        style = f"font-size: {self._font}px; line-height: 1.4"
-        return f'<div class="toylib-status" style="{style}">{text}</div>'
+    def _still(self) -> tuple[str, bytes]:
+        """Le texte et l'image qui restent dans un carnet que l'on ne fait que lire."""
+        try:
+            self.wait(PATIENCE)
+            status = self.status
+        except Exception as error:  # trop longue, ou en échec : la cellule finit quand même, et le dit
+            status = f"Le calcul n'est pas allé au bout : {error}"
+        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", png(self._figures[0])
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Ajoute au widget, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""
@@ -108,7 +168,7 @@ class Live(widgets.VBox):
         return bundle
 
     def _replace_in_cell(self) -> None:
-        """Ferme les widgets vivants qu'une exécution précédente de la même cellule a montrés."""
+        """Ferme les démonstrations qu'une exécution précédente de la même cellule a montrées."""
         parent = getattr(get_ipython(), "get_parent", dict)()
         cell = parent.get("metadata", {}).get("cellId")
         execution = parent.get("header", {}).get("msg_id")
@@ -121,70 +181,6 @@ class Live(widgets.VBox):
                     one.close()
             shown = []
         self._shown[cell] = (execution, [*shown, self])
-
-
-class Demo(Live):
-    """Une démonstration vivante : `frames` refait l'image chaque fois qu'une commande bouge.
-
-    Arguments :
-        controls : les commandes, par nom ; `make_slider` et `make_choice` en font.
-        frames : une fonction qui reçoit la valeur de chaque commande, par nom, et livre des couples (PNG de
-            `size` pixels, ligne d'état), de plus en plus complets ; ou None, pour dire seulement qu'elle en est
-            là : le calcul s'arrête, entre deux, dès qu'une commande a bougé. Le dernier couple est la réponse.
-        size : largeur et hauteur de l'image, en pixels.
-        buttons : d'autres boutons, sous les commandes.
-
-    `demo.status` est la ligne d'état, en texte. La ligne d'état finale doit être la même d'une machine à l'autre.
-
-    >>> slider = widgets.IntSlider(1, 1, 3)
-    >>> demo = Demo({"lr": slider}, lambda lr: [(blank((8, 8)), f"taux {lr}")], size=(8, 8))
-    >>> demo.set(lr=2)
-    >>> demo.wait()
-    >>> demo.status
-    'taux 2'
-    >>> demo.close()
-    """
-
-    def __init__(
-        self,
-        controls: dict[str, widgets.Widget],
-        frames: Callable[..., Iterator[tuple[bytes, str] | None]],
-        *,
-        size: tuple[int, int],
-        buttons: Sequence[widgets.Widget] = (),
-    ) -> None:
-        self.controls, self.status, self._frames = controls, "", frames
-        for control in controls.values():
-            control.observe(self._submit, names="value")
-        super().__init__([[*controls.values()], buttons], size, blank(size))
-        self._submit()
-
-    def set(self, **values) -> None:
-        """Donne leur valeur à des commandes, comme à la main.
-
-        Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
-        """
-        assign(self.controls, values)
-
-    def _submit(self, _=None) -> None:
-        with self._submitting:  # lire et demander d'un seul tenant : la dernière demande a les dernières valeurs
-            self._worker.submit({name: control.value for name, control in self.controls.items()})
-
-    def _work(self, request: dict, stale: Callable[[], bool]) -> None:
-        for frame in self._frames(**request):
-            if frame is not None and not self._outdated(stale):
-                picture, self.status = frame
-                self._show(picture, self._status_html(self.status))
-            if stale():
-                return
-
-    def _still(self) -> tuple[str, bytes]:
-        try:
-            self.wait(PATIENCE)
-            status = self.status
-        except Exception as error:  # trop longue, ou en échec : la cellule finit quand même, et le dit
-            status = f"Le calcul n'est pas allé au bout : {error}"
-        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", bytes(self._image.value)
 
 
 def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **most: int) -> None:
@@ -202,18 +198,21 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
             offer = ", ".join(map(str, options))
             raise ValueError(f"{name} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")
     for name, value in values.items():
-        controls[name].value = value
+        set_value(controls[name], value)
 
 
-def blank(size: tuple[int, int]) -> bytes:
-    """Une image blanche de `size` pixels, en PNG."""
-    return png(Image.new("RGB", size, "white"))
+def set_value(control: widgets.Widget, value: object) -> None:
+    """Donne sa valeur à une commande ; par son rang, car ipywidgets prend None, le lot complet, pour aucun choix."""
+    if hasattr(control, "options"):
+        control.index = [one for _, one in control.options].index(value)
+    else:
+        control.value = value
 
 
-def png(picture: Image.Image) -> bytes:
-    """Les octets d'une image, en PNG."""
+def png(figure: Figure) -> bytes:
+    """Le PNG d'une figure, pour un carnet que l'on ne fait que lire."""
     buffer = BytesIO()
-    picture.convert("RGB").save(buffer, "png", compress_level=1)
+    figure.savefig(buffer, format="png", dpi=figure.dpi)
     return buffer.getvalue()
 
 

@@ -1,16 +1,21 @@
 """L'explorateur sans noyau : une image et un texte, pour un carnet que l'on ne fait que lire."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from toylib.french import comma, percent
-from toylib.plotting import plot_history
+from toylib.explorer.runs import Config
+from toylib.explorer.stage import make_figure
+from toylib.explorer.views import format_u
+from toylib.french import OPTIMIZER_NAMES, comma, percent
+from toylib.network import Net
+from toylib.plotting import STYLES, drawable, plot_boundary, plot_history
 from toylib.sweep import Sweep
 from toylib.training import History
 
+PANELS = {"curves": ("loss", "accuracy"), "boundary": ("boundary",), "u": ("u",)}
 SURE = 1e-4  # écart relatif entre copies à un bit près au-delà duquel une perte finale est celle de l'arrondi
 
 
@@ -56,21 +61,32 @@ def _first(result: Sweep, k: int) -> History:
     return History(*(None if curve is None else curve[0, k] for curve in curves))
 
 
-def describe(rates: dict[str, Rate], caption: str) -> str:
+def describe(rates: dict[str, Rate], config: Config) -> str:
     """Le texte qui remplace le curseur ; le même d'une machine à l'autre."""
-    first = f"Explorateur du taux d'apprentissage ({caption}) : exécutez la cellule pour bouger le curseur."
+    first = f"Explorateur du taux d'apprentissage ({caption(config)}) : exécutez la cellule pour bouger le curseur."
     return "\n".join([first, *(f"lr {comma(rate.lr)} · {name} · {rate.outcome}" for name, rate in rates.items())])
 
 
-def small_multiples(rates: dict[str, Rate]) -> bytes:
-    """Le PNG des courbes de perte de `rates`, côte à côte."""
-    figure = Figure(figsize=(11, 3.6), layout="none")
-    figure.subplots_adjust(0.1, 0.18, 0.99, 0.9, wspace=0.06)
-    axes = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
-    for ax, (name, rate) in zip(axes, rates.items()):
-        plot_history(rate.history, ax)
-        ax.set_title(f"lr = {comma(rate.lr)} : {name}")
-        ax.label_outer()
+def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[str, Rate], net: Net | None) -> bytes:
+    """Le PNG des vues demandées : les courbes de trois taux, la courbe en U, et la frontière de `net`, au bon taux."""
+    panels = [panel for view in views for panel in PANELS[view]]
+    figure = make_figure((480 * len(panels), 400), len(panels))
+    for ax, panel in zip(figure.axes, panels):
+        if panel == "boundary":
+            plot_boundary(net, *config.data(), ax)
+        elif panel == "u":
+            format_u(ax)
+            ax.plot(result.lrs, drawable(result.loss[0, :, -1], "loss"), marker=".", **STYLES[0])
+        else:
+            for rate in rates.values():
+                plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}" if panel == "loss" else None)
+    figure.suptitle(caption(config))
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
     return buffer.getvalue()
+
+
+def caption(config: Config) -> str:
+    """Ce qui est entraîné, en quelques mots."""
+    points = "vos données" if config.given else f"règle « {config.rule} »"
+    return f"{OPTIMIZER_NAMES[config.optimizer]}, {points}, {config.epochs} époques"

@@ -2,36 +2,39 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import ipywidgets as widgets
 
 from toylib._checks import check_choice, check_lr, check_real, check_whole, shown
 from toylib.explorer.controls import FIELDS, label, make_button, make_control, offered
-from toylib.explorer.frame import GHOST, PANELS, PINS, Frame, Scene
-from toylib.explorer.live import FONT, Live, assign
+from toylib.explorer.live import Demo, assign
+from toylib.explorer.page import check_path, write_page
 from toylib.explorer.runs import LR_GRID, Config, Given, Run, Runs
-from toylib.explorer.static import describe, small_multiples, three_rates
+from toylib.explorer.static import describe, draw_views, three_rates
+from toylib.explorer.views import PANELS, PINS, Scene, make_panels, net_of
 from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES, comma, percent
-from toylib.plotting import STYLES, check_drawn
+from toylib.plotting import check_drawn
 from toylib.training import History
 
-STILL = 100  # époques, au plus, de l'image qui reste dans un carnet
+STILL = 30  # époques, au plus, de l'image qui reste dans un carnet : guère plus que le temps de la dessiner
 POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
 WIDE = 100  # rapport de deux écarts-types d'entrées à partir duquel la ligne d'état le dit
-FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 
 
 class Request(NamedTuple):
-    """Ce que l'on demande au fil de travail ; `epoch` est celle où l'on regarde la frontière."""
+    """Ce que l'on demande au fil de travail : `rest` est le rang de chaque commande, le taux mis à part ; `epoch`,
+    l'époque où l'on regarde la frontière."""
 
     config: Config
+    rest: tuple[int, ...]
     pins: tuple[Run, ...]
     epoch: int
 
 
-class LrExplorer(Live):
+class LrExplorer(Demo):
     """Un curseur sur le taux d'apprentissage : à chaque cran, le réseau est réentraîné et ses
     courbes redessinées, depuis les mêmes poids initiaux et les mêmes données.
 
@@ -70,6 +73,12 @@ class LrExplorer(Live):
     >>> explorer.close()
     """
 
+    _run: Run | None = None
+    _pins: tuple[Run, ...] = ()
+    _pinned: tuple[Run, ...] = ()  # celles que l'on montre
+    _backgrounds: Sequence = ()
+    _known: frozenset[str] = frozenset()  # ce que le navigateur sait peindre seul
+
     def __init__(
         self,
         lr: float = 0.01,
@@ -104,15 +113,13 @@ class LrExplorer(Live):
         self._first = _check_first(lr, optimizer, choices, given)
         self._challenge = _check_challenge(challenge)
         self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
-        self._frame = Frame(views, font=19 if projector else 13)
-        self._shows_u = "u" in views
-        self._run: Run | None = None
-        self._ghost: Run | None = None
-        self._pins: tuple[Run, ...] = ()
+        font, status = (19, 30) if projector else (13, 20)
+        self._views, self._panels, self._shows_u = views, make_panels(views, font), "u" in views
+        kept = tuple(view for view in views if view != "boundary")
+        self._asked = {"data": data, "valid": valid, "views": kept, "challenge": challenge, "projector": projector}
         rows = self._build(choices, "boundary" in views, pin, restart, stop)
-        picture = self._frame.draw(self._first, Scene(None))
-        super().__init__(rows, self._frame.size, picture, font=30 if projector else FONT)
-        self._submit()
+        self._reset(self._first)
+        self._start(rows, self._keyed, *(panel.figure for panel in self._panels), font=font, status=status)
 
     # --- Les commandes
 
@@ -135,8 +142,7 @@ class LrExplorer(Live):
             rows.append(self._player())
         if "epochs" in self._controls:
             self._controls["epochs"].observe(self._follow, names="value")
-        for control in (*self._controls.values(), self._epoch):
-            control.observe(self._submit, names="value")
+        self._keyed = {**self._controls, **({"epoch": self._epoch} if boundary else {})}
         return rows
 
     def _steps(self) -> list[widgets.Button]:
@@ -221,6 +227,31 @@ class LrExplorer(Live):
         self._play.playing = False
         super().stop()
 
+    def save(self, path: str | Path) -> None:
+        """Écrit une page à ouvrir sans noyau ni réseau : les courbes et la courbe en U, selon le taux et l'optimiseur.
+
+        Les autres commandes y gardent leur valeur du moment ; la frontière, qui n'y tiendrait pas, n'y est pas.
+
+        Lève : `TypeError` ou `ValueError` si `path` ne convient pas, ou si la page dépasse 400 ko.
+        """
+        path, config = check_path(path), self._request().config
+        settings = {**config._asdict(), **self._asked, "views": self._asked["views"] or ("curves",)}
+        del settings["given"]
+        twin = LrExplorer(**settings)
+        try:
+            frames = {}
+            for twin.optimizer in OPTIMIZER_NAMES:
+                twin.wait(None, rest=True)
+                frames |= {f["key"]: {**f, "status": f["status"].rpartition(" · ")[0]} for f in twin.stage.recall}
+            if len(frames) < len(LR_GRID) * len(OPTIMIZER_NAMES):
+                raise ValueError("La page serait trop lourde. Choisissez moins d'époques ou moins de vues.")
+            names = [*OPTIMIZER_NAMES]
+            texts = {"rates": [comma(lr) for lr in LR_GRID], "optimizers": [OPTIMIZER_NAMES[name] for name in names]}
+            start = [LR_GRID.index(config.lr), names.index(config.optimizer)]
+            write_page(path, twin.stage, [*frames.values()], **texts, start=start, caption=_caption(config))
+        finally:
+            twin.close()
+
     def pin_curve(self) -> None:
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
         if self._run is not None:
@@ -233,12 +264,11 @@ class LrExplorer(Live):
         self._pins = ()
         self._submit()
 
-    def _submit(self, _=None) -> None:
-        """Demande une image. Peut être appelée de n'importe quel fil : n'entraîne ni ne dessine."""
-        with self._submitting:  # lire et demander d'un seul tenant : la dernière demande a les dernières valeurs
-            chosen = {field: control.value for field, control in self._controls.items()}
-            config = self._first._replace(**chosen)
-            self._worker.submit(Request(config, self._pins, self._epoch.value))
+    def _request(self) -> Request:
+        places = {field: control.index for field, control in self._controls.items()}
+        values = ((field, self._controls[field].options, place) for field, place in places.items())
+        chosen = {field: None if place is None else options[place][1] for field, options, place in values}
+        return Request(self._first._replace(**chosen), tuple(places.values())[1:], self._pins, self._epoch.value)
 
     def _follow(self, change: dict) -> None:
         """Le curseur d'époque va jusqu'à la dernière, et y reste s'il y était."""
@@ -254,89 +284,100 @@ class LrExplorer(Live):
         """Les courbes du dernier entraînement achevé ; None avant le premier."""
         return None if self._run is None else self._run.history
 
-    @property
-    def status(self) -> str:
-        """La ligne d'état, en texte."""
-        return "" if self._run is None else _status(self._run)
-
-    def _work(self, request: Request, stale: Callable[[], bool]) -> None:
-        """Entraîne puis montre ; s'arrête dès que la demande n'est plus la dernière."""
-        run = self._recall(request.config) or self._train(request, stale)
-        if run is not None:
-            self._paint(run, request, stale)
+    def _answers(self, request: Request) -> Iterator[Run]:
+        """L'entraînement que l'on a déjà, ou ce qu'il est à mesure qu'il se fait."""
+        same = self._run is not None and self._run.config == request.config
+        run = self._run if same else self._runs.recall(request.config)
+        return self._runs.train(request.config) if run is None else iter([run])
 
     def _rest(self, request: Request | None, stale: Callable[[], bool]) -> None:
-        """Au repos : calcule d'avance les autres taux, et montre la courbe en U qui en résulte."""
-        if request is not None and self._runs.fill(request.config, stale) and self._shows_u:
-            self._paint(self._run, request, stale)
-
-    def _recall(self, config: Config) -> Run | None:
-        """L'entraînement que l'on a déjà, s'il existe."""
-        if self._run is not None and self._run.config == config:
-            return self._run
-        return self._runs.recall(config)
-
-    def _train(self, request: Request, stale: Callable[[], bool]) -> Run | None:
-        """L'entraînement demandé, ou None s'il n'est plus la dernière demande ; montre où il en est s'il dure."""
-        due = time.perf_counter() + FIRST
-        for run in self._runs.train(request.config):
-            if stale():
-                self._paint(run, request, stale)
-                return None
-            if time.perf_counter() > due and run.reached < request.config.epochs:
-                self._paint(run, request, stale)
-                due = time.perf_counter() + NEXT
-        return run
-
-    def _paint(self, run: Run, request: Request, stale: Callable[[], bool]) -> None:
-        """Dessine `run`, la courbe précédente et les épinglées, puis les montre."""
-        if self._outdated(stale):
+        """Au repos : calcule d'avance les autres taux, et donne au navigateur de quoi les peindre tous."""
+        if request is None or self._key(request, request.config.lr) in self._known:
             return
-        same = self._run is None or self._run.config == run.config
-        ghost = self._ghost if same else self._run
-        finals = self._runs.finals(run.config) if self._shows_u else None
-        scene = Scene(run, ghost, request.pins, finals, request.epoch)
-        picture = self._frame.draw(run.config, scene)
-        if self._outdated(stale):
-            return
-        text = self._legend_html(scene) + self._status_html(_status(run)) + self._challenge_html(run)
-        self._show(picture, text)
+        self._runs.fill(request.config, stale)
+        frames = {}
+        for lr in LR_GRID:
+            run = self._runs.recall(request.config._replace(lr=lr))
+            if run is None or stale():
+                return
+            frames[self._key(request, lr)] = self._frame(run, request)
+        self.stage.recall, self._known = [*frames.values()], frozenset(frames)
+
+    def _key(self, request: Request, lr: float) -> str:
+        """Les commandes, dans l'ordre où le navigateur les lit."""
+        epoch = (request.epoch,) if "epoch" in self._keyed else ()
+        places = (LR_GRID.index(lr), *request.rest, *epoch)
+        return ",".join("" if place is None else str(place) for place in places)
+
+    def _reset(self, config: Config) -> bool:
+        """Refait le fond des panneaux qui en changent ; rend vrai s'il y en a."""
+        backgrounds = [panel.key(config) for panel in self._panels]
+        changed = backgrounds != self._backgrounds
+        if changed:
+            for panel in self._panels:
+                panel.reset(config)
+            self._backgrounds = backgrounds
+        return changed
+
+    def _paint(self, run: Run, request: Request) -> None:
+        """Montre `run` et les épinglées, à moins que le navigateur ne l'ait déjà fait."""
+        with self.stage.hold_sync():
+            if self._reset(run.config):
+                self.stage.recall, self._known = [], frozenset()  # leurs axes ne sont plus ceux que l'on voit
+                self.stage.redraw()
+            if request.pins != self._pinned:
+                self.stage.pins, self._pinned = [self._frame(pin, request) for pin in request.pins], request.pins
+            if self._key(request, run.config.lr) not in self._known:
+                self.stage.send_frame(**self._frame(run, request))
+        self._painted = time.perf_counter()
         if run.reached == run.config.epochs:
-            self._run, self._ghost = run, ghost
+            self._run, self.status = run, _status(run)
 
-    def _legend_html(self, scene: Scene) -> str:
-        """Le nom de chaque courbe, avec un échantillon de son trait."""
-        entries = [(STYLES[0], "", scene.run), (GHOST, "précédente : ", scene.ghost)]
-        entries += [(style, "épinglée : ", pin) for style, pin in zip(STYLES[1:], scene.pins)]
-        entries = [entry for entry in entries if entry[2] is not None]
-        names = _names([run.config for *_, run in entries])
-        samples = [_sample_html(style) + kind + name for (style, kind, _), name in zip(entries, names)]
-        size = 3 * self._font // 4
-        style = f"font-size: {size}px; line-height: 1.6; min-height: {1.6 * size:.0f}px"
-        return f'<div style="{style}">{" &emsp; ".join(samples)}</div>'
+    def _frame(self, run: Run, request: Request) -> dict:
+        """Ce que le navigateur doit savoir d'un entraînement pour le peindre ; voir `stage.js`."""
+        scene = Scene(run, self._runs.finals(run.config) if self._shows_u else None, request.epoch)
+        for panel in self._panels:
+            panel.draw(scene)
+        return {
+            "parts": self.stage.parts(),
+            "key": self._key(request, run.config.lr),
+            "name": self._key(request._replace(epoch=0), run.config.lr),
+            "done": run.reached == run.config.epochs,
+            "span": max(request.config.epochs, 1),
+            "labels": _labels(run.config),
+            "status": _status(run),
+            "challenge": self._fate(run),
+        }
 
-    def _challenge_html(self, run: Run) -> str:
-        """Le défi, qui s'allume quand il est relevé."""
+    def _fate(self, run: Run) -> tuple[bool, str] | None:
+        """Le défi : s'il est relevé, et ce qui s'en dit."""
         if self._challenge is None:
-            return ""
+            return None
         accuracy, epochs = self._challenge
         reached = run.history.epochs_to(accuracy)
         met = reached is not None and reached <= epochs
         fate = f"✓ relevé à l'époque {reached}" if met else "pas encore relevé"
-        colors = "background: #009E73; color: white" if met else "background: #EEEEEE; color: #222222"
-        style = f"font-size: {self._font}px; line-height: 1.4; padding: 2px 8px; {colors}"
-        text = f"Défi : exactitude ≥ {percent(accuracy)} en {epochs} époques au plus · {fate}"
-        return f'<div class="toylib-challenge" style="{style}">{text}</div>'
+        return met, f"Défi : exactitude ≥ {percent(accuracy)} en {epochs} époques au plus · {fate}"
 
     # --- Sans noyau
 
     def _still(self) -> tuple[str, bytes]:
-        """Trois taux, trop petit, bon, trop grand, en `STILL` époques au plus."""
+        """Les vues demandées, à trois taux, trop petit, bon, trop grand, en `STILL` époques au plus."""
         config = self._first._replace(optimizer=self.optimizer, epochs=min(self._first.epochs, STILL))
-        rates = three_rates(self._runs.rehearse(config, LR_GRID[20::10]))
-        points = "vos données" if config.given else f"règle « {config.rule} »"
-        caption = f"{OPTIMIZER_NAMES[self.optimizer]}, {points}, {config.epochs} époques"
-        return describe(rates, caption), small_multiples(rates)
+        result = self._runs.rehearse(config, LR_GRID[20::10])
+        rates, net = three_rates(result), None
+        if result.weights is not None:
+            good = result.weights[0, result.lrs.tolist().index(rates["bon"].lr)]
+            net = net_of(config, good[-1])
+        return describe(rates, config), draw_views(self._views, config, result, rates, net)
+
+
+def _caption(config: Config) -> str:
+    """Ce qui a été entraîné, le taux et l'optimiseur mis à part."""
+    if config.given:
+        return f"{config.epochs} époques, vos données"
+    others = [f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}" for field in ("rule", "noise", "n")]
+    return f"{config.epochs} époques, {', '.join(others)}"
 
 
 def _name_play(button: widgets.Button, playing: bool) -> None:
@@ -421,21 +462,11 @@ def _status(run: Run) -> str:
     return " · ".join(words)
 
 
-def _names(configs: Sequence[Config]) -> list[str]:
-    """Ce qui distingue des entraînements : le taux, l'optimiseur, et ce qui d'autre diffère entre eux."""
-    differing = [field for field in FIELDS if len({getattr(config, field) for config in configs}) > 1]
-    shown = [field for field in differing if field not in ("lr", "optimizer")]
-    return [
-        ", ".join(
-            [f"lr {comma(config.lr)}", OPTIMIZER_NAMES[config.optimizer]]
-            + [f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}" for field in shown]
-        )
-        for config in configs
-    ]
-
-
-def _sample_html(style: dict) -> str:
-    """Un trait de la couleur et du pointillé de `style`."""
-    dash = "" if style["linestyle"] == "-" else " ".join(str(3 * part) for part in style["linestyle"][1])
-    line = f'<line x1="0" y1="6" x2="40" y2="6" stroke="{style["color"]}" stroke-width="3" stroke-dasharray="{dash}"/>'
-    return f'<svg width="46" height="12" aria-hidden="true">{line}</svg>'
+def _labels(config: Config) -> dict[str, str]:
+    """Ce qui peut distinguer un entraînement d'un autre, en mots."""
+    others = {
+        field: f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}"
+        for field in FIELDS
+        if field not in POINTS or not config.given
+    }
+    return others | {"lr": f"lr {comma(config.lr)}", "optimizer": OPTIMIZER_NAMES[config.optimizer]}

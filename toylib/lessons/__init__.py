@@ -16,7 +16,7 @@ with course_packages():
     from IPython.display import Markdown
 
     from toylib.explorer.figures import keep_apart
-    from toylib.explorer.screen_reader import ScreenReader
+    from toylib.explorer.stage import Stage
     from toylib.lessons.exercises import Verdict, verifier
     from toylib.lessons.quiz import Quiz
 
@@ -37,8 +37,8 @@ def describe(demo: widgets.interactive, **kwargs) -> dict:
 
     La figure de départ n'y est pas : c'est déjà une sortie de la cellule.
     """
-    if not any(isinstance(child, ScreenReader) for child in demo.children):
-        demo.children += (ScreenReader(),)
+    if not any(isinstance(child, Stage) for child in demo.children):
+        demo.children += (Stage(),)  # sans figure : il ne fait que nommer les curseurs
     values = ", ".join(f"{w.description} = {_reading(w)}" for w in demo.kwargs_widgets)
     text = f"Démonstration ({values}) : exécutez la cellule pour bouger les curseurs."
     return {**demo._repr_mimebundle_(**kwargs), "text/plain": text}

@@ -1,6 +1,6 @@
 """La catapulte de la leçon 14 : un réseau linéaire à deux couches, sa suite exacte, et la démonstration vivante."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from toylib._checks import check_lr, check_whole
 from toylib.explorer.controls import make_choice, make_slider
-from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import max_curvature, max_curvatures
 from toylib.network import Net
@@ -23,6 +23,7 @@ STEPS = 100
 LOST = 1e9  # perte par unité de largeur au-delà de laquelle plus rien ne revient
 HELD = 1e3  # perte finale au-delà de laquelle un réseau quelconque a divergé
 LOSS_RANGE = (1e-8, 1e8)
+POWERS = {1e-8: "10⁻⁸", 1e-4: "10⁻⁴", 1: "1", 1e4: "10⁴", 1e8: "10⁸"}
 CEILING = 5  # haut de l'axe de lr·λ
 
 
@@ -164,7 +165,7 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
 def _format(left: Axes, right: Axes) -> None:
     """L'échelle, les graduations et les noms des deux panneaux."""
     left.set(yscale="log", ylim=LOSS_RANGE, ylabel="Perte")
-    put_ticks(left.yaxis, 1e-8, 1e-4, 1, 1e4, 1e8, name=lambda loss: f"$10^{{{round(np.log10(loss))}}}$")
+    put_ticks(left.yaxis, 1e-8, 1e-4, 1, 1e4, 1e8, name=lambda loss: POWERS[loss])
     right.set(ylim=(0, CEILING), ylabel="lr·λ")
     put_ticks(right.yaxis, *range(CEILING + 1))
     for ax in (left, right):
@@ -185,21 +186,19 @@ def catapult_explorer(seed: int = 0) -> Demo:
     'catapulte'
     >>> demo.close()
     """
-    canvas = Canvas((960, 460), columns=2)
-    _format(*canvas.axes)
-    plt.setp(canvas.axes, xlim=(0, STEPS))
-    lines = [ax.plot([], animated=True, linewidth=3, **STYLES[0])[0] for ax in canvas.axes]
-    canvas.keep()
+    figure = make_figure((960, 460), columns=2)
+    _format(*figure.axes)
+    plt.setp(figure.axes, xlim=(0, STEPS))
+    lines = [ax.plot([], gid=gid, linewidth=3, **STYLES[0])[0] for ax, gid in zip(figure.axes, ("loss", "product"))]
 
-    def frames(product: float, n: int) -> Iterator[tuple[bytes, str]]:
-        run = catapult(product, n, seed=seed)
+    def draw(run: Catapult) -> str:
         for line, curve in zip(lines, (run.loss, run.product)):
             line.set_data(np.arange(len(curve)), curve)
-        yield canvas.png(lines), _status(run)
+        return _status(run)
 
     choice = make_choice("Largeur n", {f"{n:,}".replace(",", "\u202f"): n for n in WIDTHS}, 1000)
     controls = {"product": make_slider("lr·λ₀", PRODUCTS, 2.5), "n": choice}
-    return Demo(controls, frames, size=canvas.size)
+    return Demo(controls, lambda product, n: [catapult(product, n, seed=seed)], draw, figure, font=13)
 
 
 def _status(run: Catapult) -> str:

@@ -1,20 +1,22 @@
 """La limite de stabilité de la leçon 13 : la courbure maximale suivie pas à pas, et la démonstration vivante."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from toylib._checks import check_choice, check_lr, check_whole
 from toylib.data import gendata
 from toylib.explorer.controls import make_choice, make_slider
-from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import gradients, max_curvatures
 from toylib.network import Net
@@ -27,7 +29,6 @@ RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # du curseur
 LOSS_NAMES = {"quadratique": "squared", "entropie croisée": "cross_entropy"}
 LOST = 1e3  # au-delà de cette perte, la descente a divergé : sa courbure ne dit plus rien
 GROUP = 8  # points mesurés ensemble, sous la main : un vingtième de seconde
-PAUSE = 0.1  # secondes entre deux images
 TALLEST = 21  # haut de l'axe des courbures de la démonstration
 LOWEST = 1e-4  # bas de celui des pertes
 
@@ -218,52 +219,50 @@ def edge_explorer(steps: int = 4000, seed: int = 0) -> Demo:
     'limite 2/lr = 5'
     >>> demo.close()
     """
-    picture, data, model = _Picture(steps), gendata(100, rule="band", seed=0), Net(2, seed=seed).double()
+    figure, artists = _draw_axes(steps)
+    data, model = gendata(100, rule="band", seed=0), Net(2, seed=seed).double()
 
-    def frames(lr: float, loss: str) -> Iterator[tuple[bytes, str] | None]:
-        made, painted = Track(lr, "sgd", np.empty(0), np.empty(0), np.empty(0)), time.perf_counter()
-        yield picture(made), f"lr {comma(lr)} · 2/lr = {comma(limit(lr))} · calcul…"
+    def follow(lr: float, loss: str) -> Iterator[tuple]:
+        yield Track(lr, "sgd", np.empty(0), np.empty(0), np.empty(0)), loss, False
         for made in iter_track(model, *data, steps, lr, loss=loss, every=max(1, steps // 40)):
-            late = time.perf_counter() - painted > PAUSE
-            if late:
-                painted = time.perf_counter()
-            yield (picture(made), f"lr {comma(lr)} · pas {len(made.loss) - 1} sur {steps}") if late else None
-        yield picture(made), _status(made, loss)
+            yield made, loss, False
+        yield made, loss, True
+
+    def draw(state: tuple) -> str:
+        made, loss, whole = state
+        _set_track(made, *artists)
+        return _status(made, loss) if whole else f"lr {comma(made.lr)} · pas {max(0, len(made.loss) - 1)} sur {steps}"
 
     rate, choice = make_slider("Taux d'apprentissage", RATES, 0.4), make_choice("Perte", LOSS_NAMES, "squared")
-    return Demo({"lr": rate, "loss": choice}, frames, size=picture.size)
+    return Demo({"lr": rate, "loss": choice}, follow, draw, figure, font=13)
 
 
-class _Picture:
-    """L'image de la démonstration : deux panneaux, dont les axes ne bougent pas."""
+def _draw_axes(steps: int) -> tuple[Figure, list[Artist]]:
+    """La figure de la démonstration, dont les axes ne bougent pas, et ce qui y bouge."""
+    figure = make_figure((960, 460), columns=2)
+    left, right = figure.axes
+    left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte")
+    right.set(ylim=(0, TALLEST), ylabel="Courbure maximale")
+    for ax in (left, right):
+        ax.set(xlim=(0, steps), xlabel="Pas")
+        ax.grid(color="0.88")
+        put_ticks(ax.xaxis, *np.linspace(0, steps, 5))
+    put_ticks(left.yaxis)
+    put_ticks(right.yaxis, 0, 5, 10, 15, 20)
+    (loss,) = left.plot([], gid="loss", linewidth=1.5, **STYLES[0])
+    level = right.axhline(0, gid="limit", linewidth=2, **STYLES[1])
+    (curvature,) = right.plot([], gid="curvature", linewidth=2.5, **STYLES[0])
+    name = right.text(steps, 0, "", gid="name", ha="right", va="bottom", color=STYLES[1]["color"])
+    return figure, [loss, level, curvature, name]
 
-    size = (960, 460)
 
-    def __init__(self, steps: int) -> None:
-        self._canvas = Canvas(self.size, columns=2)
-        left, right = self._canvas.axes
-        left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte")
-        right.set(ylim=(0, TALLEST), ylabel="Courbure maximale")
-        for ax in self._canvas.axes:
-            ax.set(xlim=(0, steps), xlabel="Pas")
-            ax.grid(color="0.88")
-            put_ticks(ax.xaxis, *np.linspace(0, steps, 5))
-        put_ticks(left.yaxis)
-        put_ticks(right.yaxis, 0, 5, 10, 15, 20)
-        (self._loss,) = left.plot([], animated=True, linewidth=1.5, **STYLES[0])
-        (self._curvature,) = right.plot([], animated=True, linewidth=2.5, **STYLES[0])
-        (self._limit,) = right.plot([], animated=True, linewidth=2, **STYLES[1])
-        self._name: Text = right.text(steps, 0, "", animated=True, ha="right", va="bottom", color=STYLES[1]["color"])
-        self._canvas.keep()
-
-    def __call__(self, made: Track) -> bytes:
-        """Le PNG de ce qui est connu de la descente ; ce qui sort des axes reste à leur bord."""
-        loss = np.clip(np.nan_to_num(made.loss, nan=np.inf), LOWEST, 10)
-        self._loss.set_data(np.arange(len(loss)), loss)
-        self._curvature.set_data(made.steps, np.minimum(made.curvature, TALLEST))
-        self._limit.set_data(self._limit.axes.get_xlim(), [made.limit] * 2)
-        self._name.set(y=made.limit, text=f"2/lr = {comma(made.limit)} ")
-        return self._canvas.png([self._loss, self._limit, self._curvature, self._name])
+def _set_track(made: Track, loss: Line2D, level: Line2D, curvature: Line2D, name: Text) -> None:
+    """Montre ce qui est connu de la descente ; ce qui sort des axes reste à leur bord."""
+    curve = np.clip(np.nan_to_num(made.loss, nan=np.inf), LOWEST, 10)
+    loss.set_data(np.arange(len(curve)), curve)
+    curvature.set_data(made.steps, np.minimum(made.curvature, TALLEST))
+    level.set_ydata([made.limit] * 2)
+    name.set(y=made.limit, text=f"2/lr = {comma(made.limit)} ")
 
 
 def _status(made: Track, loss: str) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from toylib._checks import check_lr, check_lrs, check_real, check_whole, numpy_generator
 from toylib.explorer.controls import make_choice, make_slider
-from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 from toylib.french import SCHEDULE_NAMES, comma
 from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import SCHEDULES, factors
@@ -104,58 +105,59 @@ def floor_explorer() -> Demo:
     Moyenne de w² à la fin : mesurée 0,011, calculée 0,011 ; plancher à ce taux constant : 0,011
     >>> demo.close()
     """
-    picture = _Picture()
+    lrs = np.append(np.geomspace(0.017, 1.99, 200), 1.9999)
+    figure, lines = _draw_axes(lrs)
     controls = {
         "lr": make_slider("Taux d'apprentissage", RATES, 0.5, width="440px"),
         "batch_size": make_slider("Taille des lots", SIZES, 1, str, width="360px"),
         "schedule": make_choice("Planification", {SCHEDULE_NAMES[name]: name for name in SCHEDULES}, "constant"),
     }
-    return Demo(controls, picture.frames, size=picture.canvas.size)
 
+    def measure(lr: float, batch_size: int, schedule: str) -> Iterator[tuple]:
+        planned = [lr * factor for factor in factors(schedule, STEPS)]
+        squares = noisy_descents(planned, batch_size, seed=0) ** 2
+        yield lr, batch_size, squares, expected_squares(planned, batch_size)
 
-class _Picture:
-    """L'image de la démonstration."""
-
-    def __init__(self) -> None:
-        self.canvas = Canvas((1000, 420), font=13, columns=2)
-        left, right = self.canvas.axes
-        for ax in (left, right):
-            ax.set(yscale="log", ylim=RANGE)
-            ax.grid(color="0.88")
-            put_ticks(ax.yaxis, 1e-6, 1e-4, 1e-2, 1, 100)
-        left.set(xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²")
-        put_ticks(left.xaxis)
-        right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
-        put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
-        self._lrs = np.append(np.geomspace(0.017, 1.99, 200), 1.9999)
-        for size in SIZES:
-            right.plot(self._lrs, [noise_floor(lr, size) for lr in self._lrs], color="0.82", linewidth=1)
-        self._artists = _artists(left, right)
-        for ax in (left, right):
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
-        self.canvas.keep()
-
-    def frames(self, lr: float, batch_size: int, schedule: str) -> Iterator[tuple[bytes, str]]:
-        """Une image, et ce qu'elle dit."""
-        lrs = [lr * factor for factor in factors(schedule, STEPS)]
-        squares = noisy_descents(lrs, batch_size, seed=0) ** 2
-        measured, exact = squares.mean(axis=1), expected_squares(lrs, batch_size)
-        end, steps = measured[-END:].mean(), range(STEPS + 1)
-        line = np.array([noise_floor(one, batch_size) for one in self._lrs])
-        data = [(steps, squares[:, 0]), (steps, measured), (steps, exact), (self._lrs, line), ([lr], [end])]
-        for artist, (x, y) in zip(self._artists, data):
+    def draw(state: tuple) -> str:
+        lr, batch_size, squares, exact = state
+        measured, steps = squares.mean(axis=1), range(STEPS + 1)
+        end, line = measured[-END:].mean(), [noise_floor(one, batch_size) for one in lrs]
+        data = [(steps, squares[:, 0]), (steps, measured), (steps, exact), (lrs, line), ([lr], [end])]
+        for artist, (x, y) in zip(lines, data):
             artist.set_data(x, np.clip(y, *RANGE))
-        yield self.canvas.png(self._artists), _status(lr, batch_size, end, exact[-END:].mean())
+        return _status(lr, batch_size, end, exact[-END:].mean())
+
+    return Demo(controls, measure, draw, figure, font=13)
 
 
-def _artists(left: Axes, right: Axes) -> list[Line2D]:
-    """Les traits qui bougent, encore vides, dans l'ordre où `frames` les remplit."""
+def _draw_axes(lrs: np.ndarray) -> tuple[Figure, list[Line2D]]:
+    """La figure de la démonstration, et ses traits qui bougent."""
+    figure = make_figure((1000, 420), columns=2)
+    left, right = figure.axes
+    for ax in (left, right):
+        ax.set(yscale="log", ylim=RANGE)
+        ax.grid(color="0.88")
+        put_ticks(ax.yaxis, 1e-6, 1e-4, 1e-2, 1, 100)
+    left.set(xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²")
+    put_ticks(left.xaxis)
+    right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
+    put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+    for size in SIZES:
+        right.plot(lrs, [noise_floor(lr, size) for lr in lrs], color="0.82", linewidth=1)
+    lines = _draw_lines(left, right)
+    for ax in (left, right):
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
+    return figure, lines
+
+
+def _draw_lines(left: Axes, right: Axes) -> list[Line2D]:
+    """Les traits qui bougent, encore vides, dans l'ordre où on les remplit."""
     return [
-        left.plot([], [], color="0.6", linewidth=0.8, animated=True, label="une descente")[0],
-        left.plot([], [], linewidth=3, animated=True, label="moyenne de mille", **STYLES[0])[0],
-        left.plot([], [], linewidth=2, animated=True, label="calcul exact", **STYLES[4])[0],
-        right.plot([], [], linewidth=2.5, animated=True, label="plancher calculé", **STYLES[4])[0],
-        right.plot([], [], "o", color="#0072B2", markersize=12, animated=True, label="mesure")[0],
+        left.plot([], [], gid="one", color="0.6", linewidth=0.8, label="une descente")[0],
+        left.plot([], [], gid="mean", linewidth=3, label="moyenne de mille", **STYLES[0])[0],
+        left.plot([], [], gid="exact", linewidth=2, label="calcul exact", **STYLES[4])[0],
+        right.plot([], [], gid="floor", linewidth=2.5, label="plancher calculé", **STYLES[4])[0],
+        right.plot([], [], "o", gid="measure", color="#0072B2", markersize=12, label="mesure")[0],
     ]
 
 

@@ -1,26 +1,27 @@
 """La démonstration de la leçon 15 : une carte, et un rectangle que l'on y dessine pour l'agrandir."""
 
 import math
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import closing
 
 import ipywidgets as widgets
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from toylib._checks import check_choice, check_list, check_whole
 from toylib.explorer.controls import STYLE, make_button
-from toylib.explorer.frame import Canvas
 from toylib.explorer.live import Demo
+from toylib.explorer.stage import make_figure
 from toylib.french import comma, percent
 from toylib.lessons.fractal.maps import START, Map, Problem, Region, colors, format_map, make_problem
 from toylib.lessons.fractal.tiles import iter_map
 
 NOTCHES = 32  # crans par côté, pour le rectangle de l'explorateur
 MIDDLE = (14, 18)  # le rectangle à l'arrivée dans une région : un huitième de chaque côté
-SIZE = (760, 640)  # pixels, de l'image de l'explorateur
+BLACK = "#000001"  # sur une carte en couleurs, l'encre du thème pourrait ne pas se voir
 
 
 def map_explorer(problem: Problem | None = None, region: Region = START, **options) -> "MapExplorer":
@@ -49,11 +50,14 @@ class MapExplorer(Demo):
     ) -> None:
         self._problem, self._executor = problem.check(), executor
         self._resolution = check_whole("resolution", resolution, 2)
-        self._regions, self._maps, self._screen = [Region(*region).check(self._resolution)], {}, _Screen()
+        self._regions, self._maps = [Region(*region).check(self._resolution)], {}
+        figure = make_figure((760, 640))
+        self._seen, (self._cells, self._boxes) = None, _draw_artists(figure)
         names = {"hidden": "Taux de la couche cachée : 10 puissance", "output": "Taux de la sortie : 10 puissance"}
         controls = {name: _make_range(text) for name, text in names.items()}
         actions = (("Zoomer", "search-plus", self.zoom), ("Revenir", "undo", self.back), ("Arrêter", "stop", self.stop))
-        super().__init__(controls, self._draw, size=SIZE, buttons=[make_button(*action) for action in actions])
+        buttons = [make_button(*action) for action in actions]
+        super().__init__(controls, self._refine, self._set_artists, figure, buttons=buttons, font=14)
         self._enter()
 
     @property
@@ -105,9 +109,10 @@ class MapExplorer(Demo):
     def _submit(self, _=None) -> None:
         if getattr(self, "_entering", True):
             return
-        with self._submitting:
-            values = {name: control.value for name, control in self.controls.items()}
-            self._worker.submit({"region": self._regions[-1], **values})
+        super()._submit()
+
+    def _request(self) -> dict:
+        return {"region": self._regions[-1], **super()._request()}
 
     def _chart(self, region: Region) -> Map:
         """La carte d'une région, vide la première fois."""
@@ -115,44 +120,36 @@ class MapExplorer(Demo):
             self._maps[region] = Map(region, np.full((self._resolution, self._resolution), np.nan))
         return self._maps[region]
 
-    def _draw(self, region: Region, hidden: tuple, output: tuple) -> Iterator[tuple[bytes, str] | None]:
-        """L'image au plus dix fois par seconde, pendant que la carte se précise."""
+    def _refine(self, region: Region, hidden: tuple, output: tuple) -> Iterator[tuple[Map, Region]]:
+        """La carte et le rectangle, pendant que la carte se précise."""
         chart, box = self._chart(region), _inside(region, hidden, output)
-        yield self._screen.draw(chart, box), _status(chart, box)
-        if chart.reached == self._resolution:
-            return
-        painted = time.perf_counter()
-        options = {"executor": self._executor, "start": chart}
-        with closing(iter_map(self._problem, region, self._resolution, **options)) as states:
-            for _ in states:
-                yield None
-                if time.perf_counter() - painted > 0.1:
-                    yield self._screen.draw(chart, box), _status(chart, box)
-                    painted = time.perf_counter()
-        yield self._screen.draw(chart, box), _status(chart, box)
+        yield chart, box
+        if chart.reached < self._resolution:
+            options = {"executor": self._executor, "start": chart}
+            with closing(iter_map(self._problem, region, self._resolution, **options)) as states:
+                for _ in states:
+                    yield chart, box
 
-
-class _Screen:
-    """L'image de l'explorateur : la carte et le rectangle, sur des axes que l'on ne refait qu'à chaque région."""
-
-    def __init__(self) -> None:
-        self._canvas, self._region = Canvas(SIZE, font=14), None
-        (ax,) = self._canvas.axes
-        self._cells = ax.imshow(np.ones((1, 1, 3)), origin="lower", interpolation="nearest", animated=True)
-        styles = ({"edgecolor": "white", "linewidth": 6}, {"edgecolor": "black", "linewidth": 2.5})
-        self._boxes = [ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, animated=True, **style)) for style in styles]
-
-    def draw(self, chart: Map, box: Region) -> bytes:
-        """Le PNG de la carte et du rectangle `box`."""
-        if chart.region != self._region:
+    def _set_artists(self, state: tuple[Map, Region]) -> str:
+        """Montre la carte et le rectangle, sur des axes que l'on ne refait qu'à chaque région."""
+        chart, box = state
+        if chart.region != self._seen:
             format_map(self._cells.axes, chart.region)
             self._cells.set_extent(chart.region)
-            self._canvas.keep()
-            self._region = chart.region
+            self.stage.redraw()
+            self._seen = chart.region
         self._cells.set_data(colors(chart.filled()))
         for patch in self._boxes:
             patch.set_bounds(box.left, box.bottom, box.right - box.left, box.top - box.bottom)
-        return self._canvas.png([self._cells, *self._boxes])
+        return _status(chart, box)
+
+
+def _draw_artists(figure: Figure) -> tuple[AxesImage, list[Rectangle]]:
+    """L'image de la carte, et les deux traits, blanc et noir, du rectangle."""
+    (ax,) = figure.axes
+    cells = ax.imshow(np.ones((1, 1, 3)), gid="map", origin="lower", aspect="auto", interpolation="nearest")
+    styles = {"halo": {"edgecolor": "white", "linewidth": 6}, "box": {"edgecolor": BLACK, "linewidth": 2.5}}
+    return cells, [ax.add_patch(Rectangle((0, 0), 1, 1, gid=gid, fill=False, **styles[gid])) for gid in styles]
 
 
 def _make_range(name: str) -> widgets.SelectionRangeSlider:
