@@ -57,6 +57,20 @@ def test_the_loss_jumps_just_above_two(n):
     assert catapult(2.1, n).phase == "catapulte"
 
 
+@pytest.mark.parametrize(("n", "product"), [(10, 2.8), (100, 3.0), (1000, 3.0), (10_000, 3.0), (100_000, 3.0)])
+def test_the_first_notch_ten_times_flatter(n, product):
+    """L'objectif de la leçon 14, et le guide, à toutes les largeurs."""
+    flat = [p for p in PRODUCTS if p < 4 and np.divide(*catapult(p, n).curvature[[-1, 0]]) <= 0.1]
+    assert flat[0] == product
+
+
+def test_the_flattest_place_is_slow():
+    """Leçon 14, « Plus plat n'est pas plus rapide » : à 3,3, la perte est encore à 0,001 après 100 pas."""
+    shares = {p: np.divide(*catapult(p).curvature[[-1, 0]]) for p in PRODUCTS if p < 4}
+    assert min(shares, key=shares.get) == 3.3
+    assert catapult(3.3).loss[-1] == pytest.approx(0.001, abs=1e-4)
+
+
 def test_at_width_ten_the_loss_jumps_later():
     assert [catapult(product, 10).phase for product in (2.3, 2.4)] == ["monotone", "catapulte"]
 
