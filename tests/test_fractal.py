@@ -25,7 +25,6 @@ from toylib.lessons.fractal.maps import (
     colors,
     dimension,
     frontier,
-    frontier_point,
     loss_values,
     make_problem,
     pair_values,
@@ -243,11 +242,6 @@ def test_the_dimension_of_known_sets():
 def test_a_dimension_needs_a_large_square_that_is_not_empty(cells):
     with pytest.raises(ValueError, match="cells"):
         dimension(cells)
-
-
-def test_a_map_of_one_side_has_no_frontier_point():
-    with pytest.raises(ValueError, match="frontière"):
-        frontier_point(Map(START, -np.ones((8, 8))))
 
 
 @pytest.mark.lent

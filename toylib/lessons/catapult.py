@@ -12,12 +12,16 @@ from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
+from toylib.lessons.curvature import max_curvature, max_curvatures
+from toylib.network import Net
 from toylib.plotting import STYLES, put_ticks
+from toylib.sweep import sweep
 
 PRODUCTS = tuple(k / 10 for k in range(5, 43) if k != 40)  # lr·λ₀ du curseur ; à 4 juste, l'arrondi décide
 WIDTHS = (10, 100, 1000, 10_000, 100_000)
 STEPS = 100
 LOST = 1e9  # perte par unité de largeur au-delà de laquelle plus rien ne revient
+HELD = 1e3  # perte finale au-delà de laquelle un réseau quelconque a divergé
 LOSS_RANGE = (1e-8, 1e8)
 POWERS = {1e-8: "10⁻⁸", 1e-4: "10⁻⁴", 1: "1", 1e4: "10⁴", 1e8: "10⁸"}
 CEILING = 5  # haut de l'axe de lr·λ
@@ -116,8 +120,29 @@ def catapult(product: float, n: int = 1000, steps: int = STEPS, seed: int = 0) -
     return Catapult(lr, n, *np.array(path).T)
 
 
+def landing(net: Net, data, target, products, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Où atterrit un réseau quelconque, sur le lot complet et la perte quadratique, à chaque taux product/λ₀.
+
+    Arguments : `data` et `target`, comme pour `train` ; `products`, K valeurs de lr·λ₀. Rend : la courbure finale en
+    part de λ₀, NaN si la descente a divergé, et le sommet de la perte en part de son départ, deux fois (K,).
+
+    >>> from toylib import gendata
+    >>> landing(Net(2, seed=0).double(), *gendata(50, seed=0), [0.5, 20], steps=30)[0].round(1)
+    array([1.3, nan])
+    """
+    start = max_curvature(net, data, target, loss="squared")
+    rates = [product / start for product in products]
+    run = sweep(net, data, target, steps, rates, optimizer="sgd", loss="squared", weights=True)
+    held, shares = run.loss[:, -1] < HELD, np.full(len(rates), np.nan)
+    ends = run.weights[held, -1]
+    shares[held] = max_curvatures(net, ends, data, target, loss="squared", tol=1e-2) / start
+    return shares, run.loss.max(axis=1) / run.loss[:, 0]
+
+
 def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: str | None = None) -> Sequence[Axes]:
     """Dessine la perte sur `axes[0]` et lr·λ, avec les lignes à 2 et à 4, sur `axes[1]`.
+
+    Une courbe qui sort du cadre sort de la figure.
 
     Arguments : `axes`, deux axes, par défaut ceux d'une figure neuve ; `label`, nom dans la légende. Plusieurs
     appels superposent les courbes. Rend : `axes`. Lève : `TypeError` si `run` n'est pas un `Catapult`.
@@ -131,7 +156,7 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
     if not axes[0].lines:
         _format(*axes)
     style = STYLES[len(axes[0].lines) % len(STYLES)]
-    for ax, curve in zip(axes, _drawable(run)):
+    for ax, curve in zip(axes, (run.loss, run.product)):
         ax.plot(curve, linewidth=2.5, label=label or f"lr·λ₀ = {comma(run.product[0])}", **style)
     axes[0].legend(handlelength=3.5)
     return axes
@@ -152,11 +177,6 @@ def _format(left: Axes, right: Axes) -> None:
         right.text(0.98, level + 0.08, name, transform=right.get_yaxis_transform(), ha="right", color="0.35")
 
 
-def _drawable(run: Catapult) -> tuple[np.ndarray, np.ndarray]:
-    """Les deux courbes tracées ; ce qui sort des axes reste à leur bord."""
-    return np.clip(run.loss, *LOSS_RANGE), np.minimum(run.product, CEILING)
-
-
 def catapult_explorer(seed: int = 0) -> Demo:
     """La démonstration : la perte et lr·λ selon lr·λ₀ (commande `product`) et selon la largeur (commande `n`).
 
@@ -172,7 +192,7 @@ def catapult_explorer(seed: int = 0) -> Demo:
     lines = [ax.plot([], gid=gid, linewidth=3, **STYLES[0])[0] for ax, gid in zip(figure.axes, ("loss", "product"))]
 
     def draw(run: Catapult) -> str:
-        for line, curve in zip(lines, _drawable(run)):
+        for line, curve in zip(lines, (run.loss, run.product)):
             line.set_data(np.arange(len(curve)), curve)
         return _status(run)
 

@@ -253,26 +253,6 @@ def dimension(cells: np.ndarray) -> float:
     return float(np.median(np.log2(counts[:-1] / counts[1:])))
 
 
-def frontier_point(chart: Map, near: tuple[float, float] | None = None) -> tuple[float, float]:
-    """Le point de la frontière le plus proche de `near`, par défaut le milieu de la carte ; en puissances de dix.
-
-    Lève : `ValueError` si la carte n'a pas de frontière.
-
-    >>> values = np.array([[-1.0, -1.0], [1.0, 1.0]])
-    >>> frontier_point(Map(Region(0, 4, 0, 2), values))
-    (2.0, 1.0)
-    """
-    rows, columns = np.nonzero(frontier(chart.converges))
-    if not len(rows):
-        raise ValueError("chart doit avoir une frontière ; reçu : une carte d'un seul côté.")
-    left, right, bottom, top = chart.region
-    x, y = near or ((left + right) / 2, (bottom + top) / 2)
-    xs, ys = ((axis[1:] + axis[:-1]) / 2 for axis in chart.region.axes(len(chart.values)))
-    distances = np.hypot((xs[columns] - x) / (right - left), (ys[rows] - y) / (top - bottom))
-    k = distances.argmin()
-    return float(xs[columns[k]]), float(ys[rows[k]])
-
-
 def colors(values: np.ndarray) -> np.ndarray:
     """Les couleurs (R, R, 3) d'une carte : bleu là où l'entraînement converge, orange là où il diverge.
 
