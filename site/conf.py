@@ -18,7 +18,7 @@ language = "fr"
 
 extensions = ["myst_nb", "mathml"]
 root_doc = "site/accueil"
-include_patterns = ["site/accueil.md", "notebooks/**.ipynb", "notebooks/GUIDE_ENSEIGNANT.md", "docs/classe.md"]
+include_patterns = ["site/accueil.md", "notebooks/**.ipynb", "notebooks/*.md", "docs/classe.md"]
 exclude_patterns = [".*", "**/.*", "build", "paquets", "tests", "toylib", "travail"]
 
 myst_enable_extensions = ["dollarmath"]

@@ -8,8 +8,8 @@ COURSE, CODE = (
     frozenset((Path(__file__).parent / name).read_text("utf-8").split()) for name in ("mots.txt", "mots_du_code.txt")
 )
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/GUIDE_ENSEIGNANT.md")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted([*ROOT.glob("notebooks/*.md"), *ROOT.glob("docs/*.md")])
 # L'anglais et les fautes du texte d'origine : admis dans une citation seulement.
 QUOTED = re.compile(
     r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|learning|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
