@@ -51,7 +51,7 @@ def gendata(
     n, nins = check_whole("n", n, 1), check_whole("nins", nins, 2 if rule == "xor" else 1)
     check_fits("n", n * nins)
     noise = check_real("noise", noise)
-    require(0 <= noise <= 1, "noise", "être une part entre 0 et 1", noise)
+    require(0 <= noise <= 1, "noise", "être une part entre 0 et 1", noise)  # une erreur, si la condition est fausse
     rng = numpy_generator(seed)
 
     x, y = rng.random((2, n, nins))

@@ -61,7 +61,7 @@ def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
     check_fits("hidden", nins * nout)
     try:
-        layer = nn.utils.skip_init(nn.Linear, nins, nout)  # sans tirage : il se fait ici, de `generator`
+        layer = nn.utils.skip_init(nn.Linear, nins, nout)  # nn.Linear(nins, nout), aux poids pas encore tirés
     except RuntimeError:
         raise ValueError(f"hidden doit tenir en mémoire ; reçu : une couche de {nout} × {nins} poids.") from None
     bound = nins**-0.5

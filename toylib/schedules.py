@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from toylib._checks import check_choice, check_fits, check_real, require, shown
 
-Schedule = Callable[[int, int], float]  # du numéro du pas, à partir de 0, et du nombre de pas, au facteur
+Schedule = Callable[[int, int], float]  # une fonction : (numéro du pas, nombre de pas) donne le facteur du taux
 
 
 def constant(step: float, steps: float) -> float:
@@ -60,6 +60,7 @@ def one_cycle(step: float, steps: float) -> float:
     return 0.04 + 0.96 * step / top if step < top else cosine(step - top, steps - top)
 
 
+# {"constant": constant, "warmup": warmup, …} : chaque fonction, rangée sous son nom
 SCHEDULES: dict[str, Schedule] = {one.__name__: one for one in (constant, warmup, decay, cosine, one_cycle)}
 
 

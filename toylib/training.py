@@ -32,17 +32,18 @@ from toylib.schedules import Schedule, factors
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
-    "momentum": partial(torch.optim.SGD, momentum=0.9),
+    "momentum": partial(torch.optim.SGD, momentum=0.9),  # SGD, où momentum=0.9 est déjà écrit
 }
 
 
-class Score(NamedTuple):
+class Score(NamedTuple):  # un couple, dont les deux nombres ont un nom : score.loss, score.accuracy
     """Une mesure : la perte (entropie croisée moyenne, en nats) et l'exactitude (entre 0 et 1)."""
 
     loss: float
     accuracy: float
 
 
+# dataclass écrit `__init__`, d'après les champs ; frozen : on ne peut plus leur donner une autre valeur
 @dataclass(frozen=True, eq=False)
 class History:
     """Les courbes d'un entraînement : `epochs` + 1 valeurs chacune, l'indice 0 étant le réseau initial.
@@ -63,11 +64,12 @@ class History:
         >>> History.of([Score(0.7, 0.5), Score(0.2, 1.0)]).loss.tolist()
         [0.7, 0.2]
         """
+        # zip(*scores) : d'abord toutes les pertes, puis toutes les exactitudes
         curves = [np.array(curve) for curve in (*zip(*scores), *zip(*valid_scores))]
         require(curves, "scores", "contenir au moins une mesure", "une suite vide")
         for curve in curves:
             curve.setflags(write=False)
-        return cls(*curves)
+        return cls(*curves)  # cls est la classe, History : ses deux ou quatre courbes, dans l'ordre des champs
 
     def epochs_to(self, accuracy: float) -> int | None:
         """La première époque dont l'exactitude atteint `accuracy`, ou None.
@@ -85,8 +87,8 @@ class History:
         >>> History.of([Score(0.7, 0.5), Score(9.0, 0.5), Score(5.0, 0.5)]).diverges_at()
         1
         """
-        above = ~(self.loss <= 2 * self.loss[0])  # vrai aussi pour NaN
-        return int(above.argmax()) if above[-1] else None
+        above = ~(self.loss <= 2 * self.loss[0])  # ~ : non ; et non pas >, qui est faux pour NaN, comme <=
+        return int(above.argmax()) if above[-1] else None  # argmax : la place du premier vrai
 
 
 @torch.inference_mode(False)
@@ -140,10 +142,12 @@ def train(
     epochs = check_whole("epochs", epochs)
     batch_size = len(x) if batch_size is None else check_whole("batch_size", batch_size, 1)
     check_batches(model, epochs, len(x), batch_size)
+    # un facteur par pas de tout l'entraînement ; ceil arrondit au-dessus : le dernier lot, plus petit, compte aussi
     planned = factors(schedule, epochs * math.ceil(len(x) / batch_size))
     generator = random_generator(seed)
-    descent = _make_optimizer(optimizer, model, check_lr(lr), planned)
-    rates = [(group, group["lr"]) for group in descent.param_groups] if set(planned) - {1.0} else []
+    descent = _make_optimizer(optimizer, model, check_lr(lr), planned)  # l'objet nommé optimizer dans la leçon
+    varies = any(factor != 1.0 for factor in planned)
+    rates = [(group, group["lr"]) for group in descent.param_groups] if varies else []  # group : des poids et leur taux
     scores, valid_scores, step = [], [], 0
 
     with mode(model, training=True), progress("Entraînement", epochs + 1) as bar:
@@ -153,7 +157,7 @@ def train(
                 x, labels = x[order], labels[order]
                 for batch_x, batch_labels in zip(x.split(batch_size), labels.split(batch_size)):
                     for group, rate in rates:
-                        group["lr"] = rate * planned[step]
+                        group["lr"] = rate * planned[step]  # change le taux dans descent même
                     loss = cross_entropy(model(batch_x), batch_labels)
                     descent.zero_grad()
                     loss.backward()
@@ -208,6 +212,7 @@ def _make_optimizer(
     ready = isinstance(optimizer, torch.optim.Optimizer)
     found = f"un optimiseur déjà fait, {type(optimizer).__name__}"
     require(not ready, "optimizer", "être un nom, une classe ou une fonction (params, lr)", found, TypeError)
+    # ce qui s'appelle (callable), classe ou fonction, sert tel quel ; sinon, c'est un nom d'OPTIMIZERS
     make = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
     try:
         made = make(list(model.parameters()), lr)

@@ -22,6 +22,7 @@ PAUSE = 0.02  # secondes au plus entre deux états d'une carte
 def training_map(problem: Problem, region: Region, resolution: int = 128, **options) -> Map:
     """La carte entière de `resolution` points par côté : mêmes arguments et mêmes erreurs qu'`iter_map`.
 
+    >>> from toylib.lessons.fractal.maps import make_problem
     >>> training_map(make_problem(10), Region(-3, 3, -3, 3), 8).share < 0.7
     True
     """
