@@ -14,12 +14,13 @@ import torch
 from distributed import Client, LocalCluster
 from PIL import Image
 
-from toylib import Net
+from toylib import Net, gendata
 from toylib.lessons.fractal import demonstration, tiles
 from toylib.lessons.fractal.demonstration import MapExplorer
 from toylib.lessons.fractal.maps import (
     START,
     Map,
+    Problem,
     Region,
     box_counts,
     colors,
@@ -29,6 +30,7 @@ from toylib.lessons.fractal.maps import (
     make_problem,
     pair_values,
     plot_map,
+    shuffle,
 )
 from toylib.lessons.fractal.tiles import iter_map, training_map
 
@@ -258,6 +260,62 @@ def test_three_zooms_on_the_frontier_stay_ragged_where_a_bowl_has_a_line():
 
 def test_small_rates_all_converge():
     assert training_map(make_problem(), Region(-3, -1, -3, -1), 8).share == 1
+
+
+def side_dimension(chart):
+    return dimension(frontier(chart.converges))
+
+
+@pytest.mark.lent
+def test_two_zooms_are_structured_and_the_third_is_like_dust():
+    """Leçon 15, « Zoomer » et « Partout ? » : le témoin a les mêmes points, battus au hasard."""
+    problem, region, gaps = make_problem(), START, []
+    for size in (64, 64, 48):
+        region = region.zoom((-0.047, 0.164))
+        chart = training_map(problem, region, size)
+        gaps.append(side_dimension(shuffle(chart)) - side_dimension(chart))
+    assert min(gaps[:2]) > 0.2
+    assert abs(gaps[2]) < 0.2
+
+
+@pytest.fixture(scope="module")
+def five():
+    """Cinq réseaux de cinq graines, chacun sur ses propres points."""
+    drawn = ((seed, gendata(80, 8, rule="random", seed=seed)) for seed in range(5))
+    return [Problem(Net(8, hidden=(8,), seed=seed).double(), 2 * data, target) for seed, (data, target) in drawn]
+
+
+def top_dimension(problem, hidden):
+    """La dimension de la frontière du haut, grossie 64 fois là où le taux de la couche cachée est 10**hidden."""
+    outputs = np.linspace(-1, 2, 67)
+    fates = pair_values(problem, 10 ** np.stack([np.full(67, hidden), outputs], axis=1)) < 0
+    above = outputs[np.flatnonzero(fates)[-1]] + 1.5 / 66
+    return side_dimension(training_map(problem, START.zoom((hidden, above), 64), 32))
+
+
+@pytest.mark.lent
+@pytest.mark.parametrize(("places", "expected"), [((-2.1, -1.25), 1), ((0.45, 1.3, 2.1), 1.5)])
+def test_the_frontier_is_ragged_at_large_hidden_rates_and_nearly_a_line_at_small_ones(five, places, expected):
+    """Leçon 15, « Partout ? » : sur cinq réseaux, la médiane, au quart près."""
+    found = [top_dimension(problem, hidden) for problem in five for hidden in places]
+    assert np.median(found) == pytest.approx(expected, abs=0.125)
+
+
+@pytest.mark.lent
+def test_the_best_pairs_are_near_the_frontier_not_on_it(five):
+    """Leçon 15, « Ce que cela ne dit pas » : sur cinq réseaux, les cinq meilleurs couples, à un facteur 2 à 20."""
+    for problem in five:
+        chart = training_map(problem, START, 32)
+        slowness = np.where(chart.converges, -chart.values, np.inf).argsort(axis=None)[:5]
+        best, edge = np.transpose(np.unravel_index(slowness, (32, 32))), np.argwhere(frontier(chart.converges)) + 0.5
+        factors = 10 ** (np.linalg.norm(best[:, None] - edge, axis=2).min(axis=1) * 9 / 32)
+        assert 2 < factors.min() < factors.max() < 20
+
+
+def test_neighbours_a_millionth_apart_have_both_fates():
+    """Leçon 15, première question du quiz : près de (0,9 ; 1,46), une minorité converge."""
+    near = [(0.9 * (1 + k / 1e6), 1.46) for k in range(100)]
+    assert 5 < (pair_values(make_problem(), near) < 0).sum() < 45
 
 
 def test_every_blue_is_darker_than_every_orange_in_grey(whole):

@@ -12,5 +12,6 @@ from toylib.lessons.fractal.maps import (  # noqa: F401
     make_problem,
     pair_values,
     plot_map,
+    shuffle,
 )
 from toylib.lessons.fractal.tiles import training_map  # noqa: F401

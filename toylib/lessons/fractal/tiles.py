@@ -14,7 +14,7 @@ import numpy as np
 from toylib._checks import check_whole
 from toylib.lessons.fractal.maps import Map, Problem, Region, grid, levels, pair_values
 
-TILE = 256  # couples par tuile
+TILE = 128  # couples par tuile
 RETRIES = 2  # fois où une tuile perdue est soumise de nouveau
 PAUSE = 0.02  # secondes au plus entre deux états d'une carte
 
