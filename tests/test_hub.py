@@ -6,6 +6,7 @@ Il faut JupyterHub (docs/classe.md dit comment l'installer), Linux et root.
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,14 +42,15 @@ def load(folder, monkeypatch, **settings):
 
 
 @pytest.fixture
-def folder(tmp_path_factory):
-    """Un dossier que les élèves traversent, ce que ne sont pas ceux de pytest."""
-    path = tmp_path_factory.mktemp("hub")
-    for one in (path, *path.parents):
-        if one.stat().st_uid == os.getuid() and one.stat().st_mode & 0o055 != 0o055:
-            one.chmod(0o755)
-    (path / "classe.txt").write_text("Alice\nbruno\n", "utf-8")
-    return path
+def folder():
+    """Un dossier que les élèves traversent ; non ceux de pytest, qu'une autre suite qui commence leur referme."""
+    with tempfile.TemporaryDirectory() as made:
+        path = Path(made)
+        for one in (path, *path.parents):
+            if one.stat().st_uid == os.getuid() and one.stat().st_mode & 0o055 != 0o055:
+                one.chmod(0o755)
+        (path / "classe.txt").write_text("Alice\nbruno\n", "utf-8")
+        yield path
 
 
 @pytest.fixture
