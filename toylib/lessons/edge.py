@@ -180,7 +180,7 @@ def adam_scale(slopes: np.ndarray, beta2: float = 0.999) -> np.ndarray:
 
 
 def plot_track(track: Track, axes: Sequence[Axes] | None = None, *, label: str | None = None) -> Sequence[Axes]:
-    """Dessine la perte sur `axes[0]`, la courbure et sa limite (en tirets, même couleur) sur `axes[1]`.
+    """Dessine la perte sur `axes[0]`, la courbure et sa limite (en tirets fins, même couleur) sur `axes[1]`.
 
     Arguments : `axes`, deux axes ; par défaut, une figure neuve. `label` : nom dans la légende, celui du taux par
     défaut. Plusieurs appels superposent les courbes.
@@ -194,11 +194,12 @@ def plot_track(track: Track, axes: Sequence[Axes] | None = None, *, label: str |
     if not isinstance(track, Track):
         raise TypeError(f"track doit être un Track, que rend la fonction track ; reçu : {type(track).__name__}.")
     left, right = axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
-    color = STYLES[len(left.lines) % len(STYLES)]["color"]
+    style = STYLES[len(left.lines) % len(STYLES)]
     label = f"lr = {comma(track.lr)}" if label is None else label
-    left.semilogy(track.loss, color=color, linewidth=1.5, label=label)
-    right.plot(track.steps, track.curvature, color=color, linewidth=2)
-    right.axhline(track.limit, color=color, linestyle="--", linewidth=1.5)
+    left.semilogy(track.loss, linewidth=1.5, label=label, **style)
+    right.plot(track.steps, track.curvature, linewidth=2, **style)
+    right.axhline(track.limit, color=style["color"], linestyle="--", linewidth=1)
+    right.text(1, track.limit, f" {comma(track.limit)}", color=style["color"], transform=right.get_yaxis_transform())
     left.set(xlabel="Pas", ylabel="Perte")
     right.set(xlabel="Pas", ylabel="Courbure maximale", ylim=(0, None))
     for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
@@ -241,8 +242,8 @@ def _draw_axes(steps: int) -> tuple[Figure, list[Artist]]:
     """La figure de la démonstration, dont les axes ne bougent pas, et ce qui y bouge."""
     figure = make_figure((960, 460), columns=2)
     left, right = figure.axes
-    left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte")
-    right.set(ylim=(0, TALLEST), ylabel="Courbure maximale")
+    left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte (coupée à 10)")
+    right.set(ylim=(0, TALLEST), ylabel=f"Courbure maximale (coupée à {TALLEST})")
     for ax in (left, right):
         ax.set(xlim=(0, steps), xlabel="Pas")
         ax.grid(color="0.88")
@@ -271,9 +272,8 @@ def _status(made: Track, loss: str) -> str:
     parts = [f"lr {comma(made.lr)}", f"perte {name}", f"limite 2/lr = {comma(made.limit)}"]
     if not np.isfinite(made.curvature).all():
         return " · ".join([*parts, "la descente diverge"])
-    mean = made.plateau(made.steps[-1] // 2)
     rises = "remonte parfois" if (np.diff(made.loss) > 0).any() else "ne remonte jamais"
     reached = "atteint la limite" if made.reached() is not None else "n'atteint pas la limite"
-    halves = f"sur la seconde moitié, lr·λ = {comma(round(made.lr * mean, 1))} en moyenne"
+    halves = f"sur la seconde moitié, lr·λ = {comma(round(made.lr * made.plateau(made.steps[-1] // 2), 1))} en moyenne"
     starts = f"la courbure part de {comma(made.curvature[0], 2)} et {reached}"
     return " · ".join([*parts, starts, halves, f"la perte {rises}"])
