@@ -129,6 +129,7 @@ def test_it_reads_on_a_phone(page):
     ("path", "error", "said"),
     [
         (3, TypeError, "nom de fichier"),
+        ("page\0.html", TypeError, "nom de fichier"),
         ("page.pdf", ValueError, r"\.html"),
         ("nulle/part/page.html", ValueError, "dossier qui existe"),
         (".html", ValueError, r"\.html"),

@@ -2,9 +2,11 @@
 
 import inspect
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,6 +168,31 @@ def check_range(lrs: Sequence, planned: Sequence[float], dtype: torch.dtype, opt
     check_reach(rates, planned, dtype, gain=10.0 if optimizer == "adam" else 1.0)
 
 
+def check_file(name: str, out: Any, kinds: Sequence[str]) -> Path:
+    """Rend le chemin `out` s'il finit par l'une des terminaisons `kinds` et peut s'écrire ; un fichier déjà là reste
+    tel quel.
+
+    Lève : `TypeError` si ce n'est pas un nom de fichier, `ValueError` s'il ne convient pas.
+
+    >>> check_file("out", 3, [".png"])
+    Traceback (most recent call last):
+    TypeError: out doit être un nom de fichier ; reçu : 3.
+    """
+    named = isinstance(out, str | os.PathLike) and isinstance(os.fspath(out), str) and "\0" not in os.fspath(out)
+    require(named, name, "être un nom de fichier", shown(out), TypeError)
+    path, found = Path(out), shown(str(out))
+    require(path.suffix.lower() in kinds, name, f"finir par l'un de : {', '.join(kinds)}", found)
+    require(not path.is_dir(), name, "être un fichier", f"un dossier, {found}")
+    known = os.path.exists(path)
+    try:
+        path.open("ab").close()
+    except OSError:
+        raise ValueError(f"{name} doit pouvoir s'écrire, dans un dossier qui existe ; reçu : {found}.") from None
+    if not known:
+        path.unlink()
+    return path
+
+
 def check_flag(name: str, value: object) -> bool:
     """Rend `value` s'il est vrai ou faux ; sinon lève `TypeError`.
 
@@ -217,7 +244,8 @@ def _from_numpy(name: str, values: object) -> torch.Tensor:
         raise TypeError(f"{name} doit être un tableau de nombres ; reçu : {kind}.") from None
     found = f"{kind} de dtype {array.dtype}"
     require(array.dtype.kind in "biufc", name, "être un tableau de nombres", found, TypeError)
-    require(not np.ma.is_masked(values), name, "être sans valeur masquée", found)
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} doit être sans valeur masquée ; reçu : {np.ma.count_masked(values)}.")
     if array.dtype.kind == "c":
         return torch.from_numpy(array.astype(np.complex128))
     kept = array.dtype in (np.float32, np.float64, np.int64)  # `uint16`, par exemple, ne se compare pas dans PyTorch

@@ -1,17 +1,16 @@
 """L'expérience du texte d'origine : un réseau neuf par taux d'apprentissage, un tableau, une figure."""
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice, check_lrs, check_range, check_whole, require, shown
+from toylib._checks import check_choice, check_file, check_lrs, check_range, check_whole, require
 from toylib.data import RULES, gendata
 from toylib.french import comma, percent
 from toylib.network import Net
@@ -50,7 +49,7 @@ def toytest(
     lrs = _check_distinct(check_lrs(lrs))
     epochs = check_whole("epochs", epochs)
     check_range(lrs, [], torch.float32, check_choice("optimizer", optimizer, OPTIMIZERS))
-    out = _check_out(out)
+    out = None if out is None else check_file("out", out, _KINDS)
     f, y2 = gendata(rule=rule, seed=seed)
     seed = int(torch.randint(2**62, ())) if seed is None else seed  # le même départ pour tous les taux
     train(Net(2, seed=0), f, y2, epochs=1, lr=1.0, seed=0)  # les modules que torch charge au premier pas
@@ -71,25 +70,6 @@ def _check_distinct(lrs: list[float]) -> list[float]:
     twice = [f"{lr!r} deux fois" for i, lr in enumerate(lrs) if lr in lrs[:i]]
     require(not twice, "lrs", "être fait de taux différents", ", ".join(twice))
     return lrs
-
-
-def _check_out(out: Any) -> Path | None:
-    """Le chemin d'une figure que matplotlib sait écrire, dans un dossier qui existe ; None si l'on n'en veut pas."""
-    if out is None:
-        return None
-    named = isinstance(out, str | os.PathLike) and isinstance(os.fspath(out), str) and "\0" not in os.fspath(out)
-    require(named, "out", "être le nom d'un fichier", shown(out), TypeError)
-    path = Path(out)
-    require(path.suffix.lower() in _KINDS, "out", f"finir par l'une de : {', '.join(_KINDS)}", shown(str(out)))
-    known = os.path.exists(path)
-    try:
-        path.open("ab").close()
-    except OSError:
-        wanted = "un fichier que l'on peut écrire, dans un dossier qui existe"
-        raise ValueError(f"out doit être {wanted} ; reçu : {shown(str(out))}.") from None
-    if not known:
-        path.unlink()
-    return path
 
 
 _KINDS = (".png", ".jpg", ".webp", ".pdf", ".svg")

@@ -14,25 +14,8 @@ from toylib.explorer.stage import Stage
 
 HERE = Path(__file__).parent
 PARTS = ("page.html", "stage.css", "stage.js", "page.js")
+KINDS = (".html", ".htm")
 LARGEST = 400_000  # octets d'une page
-
-
-def check_path(path: str | Path) -> Path:
-    """L'adresse d'une page à écrire. Lève : `TypeError` ou `ValueError` si elle ne convient pas.
-
-    >>> check_path("explorateur.html").suffix
-    '.html'
-    """
-    if not isinstance(path, str | Path):
-        raise TypeError(f"path doit être un nom de fichier, comme « page.html » ; reçu : {path!r}.")
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"path doit finir par « .html » ; reçu : {str(path)!r}.")
-    if not path.parent.is_dir():
-        raise ValueError(f"path doit être dans un dossier qui existe ; reçu : {str(path.parent)!r}.")
-    if path.is_dir():
-        raise ValueError(f"path doit être un fichier ; reçu un dossier : {str(path)!r}.")
-    return path
 
 
 def write_page(path: Path, stage: Stage, frames: list[dict], **texts) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from toylib._checks import as_tensors, check_pair, check_valid, count_classes, to_tensor
+from toylib._checks import as_tensors, check_pair, check_valid, count_classes, require, to_tensor
 from toylib.data import gendata
 from toylib.network import Net
 from toylib.sweep import Sweep, iter_sweep
@@ -40,8 +40,8 @@ class Given:
     def of(cls, data: object, valid: object = None) -> "Given":
         """Vérifie les couples (X, y) `data` et `valid`. Lève : `ValueError` ou `TypeError`, qui les nomme."""
         x = to_tensor("data[0]", check_pair("data", data)[0])
-        if x.ndim != 2 or not x.numel():
-            raise ValueError(f"data[0] doit être de forme (n, d), sans dimension vide ; reçu : {tuple(x.shape)}.")
+        full = x.ndim == 2 and x.numel() > 0
+        require(full, "data[0]", "être de forme (n, d), sans dimension vide", tuple(x.shape))
         shape = x.shape[1], count_classes("data[1]", data[1])
         model = Net(*shape, hidden=(), seed=0)
         sets = [as_tensors(model, *data, names=("data[0]", "data[1]"))]

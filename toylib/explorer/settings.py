@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from toylib._checks import check_choice, check_lr, check_real, check_whole, shown
+from toylib._checks import check_choice, check_lr, check_real, check_whole, require, shown
 from toylib.explorer.runs import LR_GRID, Config, Given
 from toylib.explorer.views import PANELS
 from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES
@@ -17,8 +17,7 @@ def check_given(data: object, valid: object, rules: dict[str, object]) -> Given 
     if data is None:
         return None
     for name, value in rules.items():
-        if value is not None:
-            raise ValueError(f"{name} doit être absent : data donne les données ; reçu : {shown(value)}.")
+        require(value is None, name, "être absent : data donne les données", shown(value))
     unset = valid is None or (isinstance(valid, int) and valid == 0)
     return Given.of(data, None if unset else valid)
 
@@ -28,8 +27,7 @@ def check_views(views: Sequence[str], given: Given | None) -> list[str]:
     views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
     boundary = given is not None and "boundary" in views
     if boundary:
-        if given.shape[0] != 2:
-            raise ValueError(f'data[0] doit avoir 2 entrées, pour la vue "boundary" ; reçu : {given.shape[0]}.')
+        require(given.shape[0] == 2, "data[0]", 'avoir 2 entrées, pour la vue "boundary"', given.shape[0])
         check_drawn("data[1]", given.shape[1])
     return views
 
@@ -55,11 +53,10 @@ def check_challenge(challenge: object) -> tuple[float, int] | None:
     """Le défi : une exactitude entre 0 et 1, un nombre d'époques."""
     if challenge is None:
         return None
-    if not isinstance(challenge, tuple | list) or len(challenge) != 2:
-        raise TypeError(f"challenge doit être un couple (exactitude, époques) ; reçu : {challenge!r}.")
+    couple = isinstance(challenge, tuple | list) and len(challenge) == 2
+    require(couple, "challenge", "être un couple (exactitude, époques)", shown(challenge), TypeError)
     accuracy = check_real("challenge[0]", challenge[0])
-    if not 0 <= accuracy <= 1:
-        raise ValueError(f"challenge[0] doit être une exactitude entre 0 et 1 ; reçu : {accuracy!r}.")
+    require(0 <= accuracy <= 1, "challenge[0]", "être une exactitude entre 0 et 1", accuracy)
     return accuracy, check_whole("challenge[1]", challenge[1])
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 
-from toylib._checks import check_whole
+from toylib._checks import check_file, check_whole
 from toylib.explorer.controls import make_button, make_control, offered
 from toylib.explorer.live import Demo, assign
-from toylib.explorer.page import check_path, write_page
+from toylib.explorer.page import KINDS, write_page
 from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
 from toylib.explorer.static import caption, describe, draw_views, three_rates
@@ -229,7 +229,7 @@ class LrExplorer(Demo):
 
         Lève : `TypeError` ou `ValueError` si `path` ne convient pas, ou si la page dépasse 400 ko.
         """
-        path, config = check_path(path), self._request().config
+        path, config = check_file("path", path, KINDS), self._request().config
         settings = {**config._asdict(), **self._asked, "views": self._asked["views"] or ("curves",)}
         del settings["given"]
         twin = LrExplorer(**settings)
