@@ -145,7 +145,7 @@ def _draw_axes(lrs: np.ndarray) -> tuple[Figure, list[Line2D]]:
     for size in SIZES:
         right.plot(lrs, [noise_floor(lr, size) for lr in lrs], color="0.75", linewidth=1)
         if size in (1, 10, 100):
-            right.annotate(f"B = {size}", (0.019, 1.25 * noise_floor(0.019, size)), rotation=15, color="0.35", size=9)
+            right.annotate(f"B = {size}", (0.019, 1.8 * noise_floor(0.019, size)), rotation=17, color="0.35", size=9)
     lines = _draw_lines(left, right)
     for ax in (left, right):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
