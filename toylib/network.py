@@ -60,13 +60,13 @@ class Net(nn.Module):
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
     check_fits("hidden", nins * nout)
+    layer, bound = nn.Linear(nins, nout, device="meta"), nins**-0.5  # nn.Linear(nins, nout), sans poids encore
     try:
-        layer = nn.utils.skip_init(nn.Linear, nins, nout)  # nn.Linear(nins, nout), aux poids pas encore tirés
+        weight, bias = torch.empty(nout, nins), torch.empty(nout)
     except RuntimeError:
         raise ValueError(f"hidden doit tenir en mémoire ; reçu : une couche de {nout} × {nins} poids.") from None
-    bound = nins**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    layer.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
+    layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
     return layer
 
 

@@ -30,7 +30,7 @@ from toylib.training import History, progress
 
 CHUNK = 0.01  # secondes d'entraînement entre deux états des courbes
 MEMORY = 2**28  # octets que les copies peuvent prendre ensemble ; au-delà, elles sont entraînées bloc par bloc
-SMALL = 2**15  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que se gêner
+SMALL = 2**21  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que s'attendre
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,14 +282,14 @@ def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Swee
     first = 0
     for task in plan.tasks:
         last, done = first + len(task.copies), 0
-        for epochs in _on_threads(_threads(task), _chunks(task, plan.weights)):
-            for name, part in _measures(task, epochs, plan.weights):
+        for added, parts in _on_threads(_threads(task), _chunks(task, plan.weights)):
+            for name, part in parts.items():
                 if name not in curves:
                     curves[name] = np.empty((copies, length, *part.shape[2:]), part.dtype)
                     curves[name][last:] = np.nan  # les blocs qui attendent leur tour
-                curves[name][first:last, done : done + len(epochs)] = part
-            done += len(epochs)
-            count(len(epochs))
+                curves[name][first:last, done : done + added] = part
+            done += added
+            count(added)
             yield _sweep(plan, curves, length if first else done)
         first = last
 
@@ -303,16 +303,16 @@ def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
 
 
 @torch.inference_mode()
-def _chunks(task: Task, weights: bool) -> Iterator[list[Epoch]]:
-    """Les époques de `task`, par paquets de 10 ms environ ; avec une copie des poids de chacune, si on les demande."""
+def _chunks(task: Task, weights: bool) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Entraîne par paquets d'époques, de 10 ms environ ; livre combien, et leurs courbes."""
     chunk, start = [], time.perf_counter()
     for epoch in run(task):
         chunk.append(epoch._replace(weights=epoch.weights.clone()) if weights else epoch)
         if time.perf_counter() - start > CHUNK:
-            yield chunk
+            yield len(chunk), dict(_measures(task, chunk, weights))
             chunk, start = [], time.perf_counter()
     if chunk:
-        yield chunk
+        yield len(chunk), dict(_measures(task, chunk, weights))
 
 
 def _measures(task: Task, epochs: Sequence[Epoch], weights: bool) -> Iterator[tuple[str, np.ndarray]]:
