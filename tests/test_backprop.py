@@ -94,7 +94,7 @@ def test_the_update_is_one_epoch_of_gradient_descent_and_leaves_the_model(ax, mo
     before = deepcopy(model.state_dict())
     oracle = deepcopy(model)
     history = train(oracle, DATA, TARGET, 1, lr, optimizer="sgd")
-    plot_step(model, DATA, TARGET, 8, lr, ax)
+    plot_step(model, DATA, TARGET, 8, lr, ax=ax)
     texts = written(ax)
     assert f"perte\n{comma(history.loss[0], 2)} → {comma(history.loss[1], 2)}" in texts
     for name, parameter in oracle.named_parameters():
