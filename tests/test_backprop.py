@@ -1,5 +1,6 @@
 """La démonstration de la leçon 05 : ce qu'elle dessine est ce que le réseau calcule."""
 
+import math
 from copy import deepcopy
 
 import matplotlib
@@ -9,7 +10,7 @@ import torch
 
 from toylib import Net, train
 from toylib.french import comma
-from toylib.lessons.backprop import STEPS, plot_step, run_pass
+from toylib.lessons.backprop import STEPS, plot_step, run_pass, step_explorer
 
 matplotlib.use("agg")
 
@@ -89,12 +90,46 @@ def test_the_numbers_drawn_are_those_of_the_network(ax, model):
             assert f"w {comma(w, 2)}\ng {comma(g, 2)}" in texts
 
 
+# --- Ce que disent la leçon 05 et son guide sans qu'une cellule l'affiche ------------------------
+
+
+def test_lesson_05_the_delta_that_is_checked_by_hand(model):
+    """« −0,5 × (−0,38) et −0,63 × 0,38, soit −0,049. On multiplie par 1 − 0,22² : −0,047 (… dit −0,048). »"""
+    brought = -0.5 * -0.38 + -0.63 * 0.38
+    assert [round(brought, 3), round(brought * (1 - 0.22**2), 3)] == [-0.049, -0.047]
+    run = run_pass(model, DATA, TARGET)
+    assert [comma(value, 2) for value in run.deltas[2].flatten().tolist()] == ["-0,38", "0,38", "0,12", "-0,12"]
+    assert comma(run.deltas[1][0, 0].item(), 2) == "-0,048"
+    assert [comma(value, 2) for value in model.output.weight[:, 0].tolist()] == ["-0,5", "-0,63"]
+    assert [comma(value, 2) for value in run.values[3].flatten().tolist()] == ["0,25", "0,75", "0,24", "0,76"]
+
+
+def test_lesson_05_what_the_guide_says_of_the_pocket_network(model):
+    """« Ses δ sont trois fois ceux de B » ; « au plus 0,19, puis 0,043, puis 0,008 »."""
+    run = run_pass(model, DATA, TARGET)
+    assert round((run.deltas[2][0] / run.deltas[2][1]).abs().max().item()) == 3
+    assert [comma(g.abs().max().item(), 2) for g in reversed(run.gradients)] == ["0,19", "0,043", "0,0082"]
+
+
+def test_lesson_05_the_only_notch_that_meets_the_goal(model):
+    """« Le taux 3 atteint l'objectif » : seul de tous les crans de la démonstration, dit le guide."""
+    rates = [lr for _, lr in step_explorer(model, DATA, TARGET).controls["lr"].options]
+    ends = {lr: train(deepcopy(model), DATA, TARGET, 1, lr, optimizer="sgd", seed=0).loss[-1] for lr in rates}
+    assert [lr for lr, loss in ends.items() if loss <= 0.45] == [3]
+
+
+def test_lesson_05_what_saturated_neurons_let_through():
+    """« Divisent ce qui revient par près de 3 000 » ; quiz : « le maillon 1 − h² vaut 0,002 »."""
+    assert 2500 < (1 - math.tanh(2) ** 2) ** -3 < 3000
+    assert round(1 - 0.999**2, 3) == 0.002
+
+
 @pytest.mark.parametrize("lr", [0.1, 3.0])
 def test_the_update_is_one_epoch_of_gradient_descent_and_leaves_the_model(ax, model, lr):
     before = deepcopy(model.state_dict())
     oracle = deepcopy(model)
     history = train(oracle, DATA, TARGET, 1, lr, optimizer="sgd")
-    plot_step(model, DATA, TARGET, 8, lr, ax)
+    plot_step(model, DATA, TARGET, 8, lr, ax=ax)
     texts = written(ax)
     assert f"perte\n{comma(history.loss[0], 2)} → {comma(history.loss[1], 2)}" in texts
     for name, parameter in oracle.named_parameters():

@@ -1,6 +1,7 @@
 """Le bol quadratique : ce que la théorie prédit (lois 7 et 8), l'oracle de PyTorch, les mauvais arguments."""
 
 import math
+import re
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from toylib.lessons import verifier
 from toylib.lessons.bowl import descend, distances, plot_bowl, plot_distance, race, steps_to
 
 matplotlib.use("agg")
@@ -124,11 +126,77 @@ def test_a_long_divergence_ends_in_nan_without_a_warning(recwarn):
 # --- Ce que l'exercice mesure -------------------------------------------------------------------
 
 
-def test_race_gives_the_share_of_the_limit_the_inertia_and_the_steps():
-    assert race((2 / 11) ** 2, (9 / 11) ** 2) == pytest.approx([0.9901, 0.6694, 93], abs=1e-3)
-    assert race(2 / 101, 0) == pytest.approx([0.9901, 0, 691], abs=1e-3)
-    assert race(0.05, 0.5) == pytest.approx([5 / 3, 0.5, math.inf])
-    assert race(0.05, 1.5) == pytest.approx([1, 1.5, math.inf])
+def test_race_gives_the_share_of_the_limit_the_inertia_the_steps_and_what_is_slow():
+    assert race((2 / 11) ** 2, (9 / 11) ** 2)[:3] == pytest.approx([0.9901, 0.6694, 93], abs=1e-3)
+    assert race(2 / 101, 0)[:3] == pytest.approx([0.9901, 0, 691], abs=1e-3)
+    assert race(0.01, 0.67)[3] == 1
+    assert race(0.0333, 0.67)[3] == 0
+    assert race(0.05, 0.5) == pytest.approx([5 / 3, 0.5, math.inf, 0])
+    assert race(0.05, 1.5)[:3] == pytest.approx([1, 1.5, math.inf])
+
+
+@pytest.mark.parametrize(("lr", "beta"), [(0.01, 0.6), (0.0333, 0.67), (0.02, 0.5), (0.005, 0.3)])
+def test_what_race_calls_slow_is_what_is_left_in_the_long_run(lr, beta):
+    flat, steep = abs(descend(lr, (1, 100), beta, steps=300)[-1])
+    assert race(lr, beta)[3] == float(flat > steep)
+
+
+# --- Ce que disent la leçon 04 et ses conseils --------------------------------------------------
+
+
+def verdicts(exercise, answers):
+    return [verifier(exercise, answer) for answer in answers]
+
+
+@pytest.mark.parametrize(("exercise", "key"), [("04.1", 0.4), ("04.2", 0.125), ("04.3", 0.5)])
+def test_lesson_04_a_rate_is_told_on_which_side_of_the_key_it_is(exercise, key):
+    """« La falaise est plus loin », « on peut encore augmenter » : dit de taux trop petits, et d'eux seuls."""
+    raised = re.compile("plus loin|augmenter")
+    lowered = re.compile("plus près|diverge déjà|baissez|rester en dessous|entre −1 et 1|devient l'autre|oublié")
+    for share in np.linspace(0.0217, 3, 150):
+        said = verifier(exercise, share * key)
+        sides = (bool(raised.search(said.text)), bool(lowered.search(said.text)))
+        special = said.passed or re.search("2 divisé|diagonale de H", said.text)
+        assert special or sides == (share < 1, share > 1), (share * key, said)
+
+
+@pytest.mark.parametrize("beta", [0.63, 0.65, 0.67, 0.7, 0.74, 0.77])
+def test_lesson_04_what_is_said_of_a_rate_leads_to_the_goal(beta):
+    """Exercice 4 : « augmentez le taux » et « baissez le taux » vont, pour ce β, vers les taux qui suffisent."""
+    limit = (2 + 2 * beta) / 100
+    rates = limit * np.concatenate([np.linspace(0.05, 0.95, 19), np.linspace(0.955, 0.999, 23)])
+    said = verdicts("04.4", [[lr, beta] for lr in rates])
+    good = [k for k, verdict in enumerate(said) if verdict.passed]
+    assert good
+    for k, verdict in enumerate(said):
+        side = "Augmentez le taux" if k < good[0] else "Baissez le taux" if k > good[-1] else "Oui"
+        assert side in verdict.text, (rates[k], verdict)
+    assert "converge pas" in verifier("04.4", [1.01 * limit, beta]).text
+
+
+@pytest.mark.parametrize("beta", [0.86, 0.9, 0.97])
+def test_lesson_04_too_much_inertia_ends_in_less_inertia(beta):
+    """Exercice 4 : de part et d'autre, on est ramené là où l'on lit « Trop d'inertie »."""
+    said = verdicts("04.4", [[share * (2 + 2 * beta) / 100, beta] for share in np.linspace(0.01, 0.9999, 200)])
+    words = [next(w for w in ("Augmentez", "Diminuez", "Baissez") if w in verdict.text) for verdict in said]
+    assert words == sorted(words, key=["Augmentez", "Diminuez", "Baissez"].index)
+    assert "Diminuez" in words
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.3, 0.5, 0.6, 0.625])
+def test_lesson_04_under_625_thousandths_no_rate_is_fast_enough(beta):
+    """« Il y a de l'inertie, mais pas assez pour κ = 100 : avec ce β, aucun taux n'y arrive. »"""
+    said = verdicts("04.4", [[share * (2 + 2 * beta) / 100, beta] for share in np.linspace(0.02, 0.999, 120)])
+    assert all("aucun taux n'y arrive" in verdict.text for verdict in said)
+
+
+def test_lesson_04_what_the_quiz_computes():
+    """« 131 », « après 10 pas, il reste encore 35 % », « un chiffre tous les 22 pas », « 128 pas au lieu de 667 »."""
+    assert math.ceil(math.log(1e6) / -math.log(0.9)) == 132
+    assert round(math.log(1e6) / -math.log(0.9)) == 131
+    assert round(0.9**10, 2) == 0.35
+    assert round(math.log(10) / -math.log(0.9)) == 22
+    assert [steps_to(descend(lr, steps=800)) for lr in (0.1, 0.198)] == [128, 667]
 
 
 # --- Les figures --------------------------------------------------------------------------------
@@ -154,7 +222,7 @@ def test_a_bowl_draws_the_whole_trajectory():
 def test_distances_are_drawn_on_the_same_axes_whatever_they_are():
     figure, ax = plt.subplots()
     for lr in (0.1, 0.2, 3):
-        plot_distance(descend(lr, steps=800), ax, label=str(lr))
+        plot_distance(descend(lr, steps=800), ax)
     assert ax.get_ylim() == (1e-8, 100)
     assert ax.get_yscale() == "log"
     assert all(np.isfinite(line.get_ydata()).all() for line in ax.lines)

@@ -3,7 +3,6 @@
 from copy import deepcopy
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -75,7 +74,7 @@ def run_pass(model: Net, data, target) -> Pass:
     return Pass([value.detach() for value in values], targets, loss.item(), list(grads[:3]), list(grads[3:]))
 
 
-def plot_step(model: Net, data, target, step: int, lr: float = 1.0, ax: Axes | None = None) -> Axes:
+def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes) -> Axes:
     """Dessine le réseau, et ce que l'on en sait à l'étape `step` d'une époque de descente de gradient.
 
     Arguments :
@@ -83,13 +82,13 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, ax: Axes | N
         data, target : un ou deux échantillons, nommés A et B, et leur classe, comme pour `train`.
         step : de 0 (les entrées) à 8 (la mise à jour, puis l'aller suivant) ; `STEPS` les nomme.
         lr : taux d'apprentissage de la mise à jour.
-        ax : axes matplotlib ; par défaut, ceux de la figure courante.
+        ax : axes matplotlib.
 
     Rend : `ax`. Lève : `ValueError` ou `TypeError` si un argument ne convient pas.
 
     Bleu : positif ; orange : négatif. Un lien porte son poids w puis, au retour, son gradient g.
 
-    >>> _, ax = plt.subplots()
+    >>> (ax,) = make_figure().axes
     >>> plot_step(Net(2, hidden=(2, 2), seed=3), [[-1.0, -0.5]], [0], 1, ax=ax).get_title()
     'Étape 1 sur 8 · aller → h₁ = tanh(W₁ x + b₁)'
     """
@@ -103,7 +102,6 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, ax: Axes | N
         model = _updated(model, run, check_lr(lr))
         run = run_pass(model, data, target)
         losses.append(_text(run.loss))
-    ax = plt.gca() if ax is None else ax
     for k, layer in enumerate(_layers(model)):
         _draw_layer(ax, k, layer, run if 7 - k <= step < _LAST else None)
     for k, value in enumerate(run.values):

@@ -88,15 +88,19 @@ def race(lr: float, beta: float) -> list[float]:
     """Ce que l'exercice mesure d'une descente avec inertie, depuis (1, 1), du bol de courbures 1 et 100.
 
     Rend : lr en part de la limite de stabilité (2 + 2β)/λmax ; β ; le nombre de pas qui divise la
-    distance par un million, infini s'il en faut plus de 2000, ou si β atteint 1.
+    distance par un million, infini s'il en faut plus de 2000, ou si β atteint 1 ; ce qui, à la longue,
+    est le plus lent : 1 pour la direction plate, 0 pour la raide, 0,5 si les deux oscillent autant.
 
     Lève : `ValueError` ou `TypeError`, comme `descend`.
 
-    >>> race(0.02, 0.0)
-    [1.0, 0.0, inf]
+    >>> race(0.02, 0.0), race(0.01, 0.6), race(0.03, 0.9)
+    ([1.0, 0.0, inf, 0.0], [0.3125, 0.6, 513.0, 1.0], [0.7894736842105263, 0.9, 250.0, 0.5])
     """
     reached = None if beta >= 1 else steps_to(descend(lr, RACE, beta, steps=2000))
-    return [lr * max(RACE) / (2 + 2 * beta), float(beta), np.inf if reached is None else float(reached)]
+    halves = [abs(1 + beta - lr * curvature) / 2 for curvature in RACE]
+    flat, steep = (max(beta**0.5, half + max(half * half - beta, 0) ** 0.5) for half in halves)
+    slow = (1 + np.sign(round(flat - steep, 9))) / 2
+    return [lr * max(RACE) / (2 + 2 * beta), float(beta), np.inf if reached is None else float(reached), float(slow)]
 
 
 def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax: Axes | None = None) -> Axes:
@@ -122,18 +126,19 @@ def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax:
     ax.plot(*path, "o-", color=STYLES[0]["color"], markersize=4, linewidth=1.5)
     ax.plot(*path[:, 0], "s", color=STYLES[1]["color"], markersize=9)
     ax.plot(0, 0, "k+", markersize=12, markeredgewidth=2)
+    for name, place, shift, side in (("départ", path[:, 0], (0, 9), "center"), ("fond", (0, 0), (-9, 7), "right")):
+        ax.annotate(name, place, shift, textcoords="offset points", ha=side, clip_on=True)
     ax.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), aspect="equal", xlabel="Poids w₁", ylabel="Poids w₂")
     ax.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
     return ax
 
 
-def plot_distance(trajectory: np.ndarray, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+def plot_distance(trajectory: np.ndarray, ax: Axes) -> Axes:
     """Ajoute aux axes `ax` la distance au minimum en fonction du pas, sur une échelle logarithmique fixe.
 
     Arguments :
         trajectory : (steps + 1, d), que rend `descend`.
-        ax : axes matplotlib ; par défaut, ceux de la figure courante.
-        label : nom de la courbe dans la légende.
+        ax : axes matplotlib.
 
     Rend : `ax`. Plusieurs appels superposent les courbes ; couleur et trait diffèrent. Une courbe
     qui sort par le haut y reste.
@@ -141,14 +146,11 @@ def plot_distance(trajectory: np.ndarray, ax: Axes | None = None, *, label: str 
     >>> plot_distance(descend(0.1), plt.figure().gca()).get_xlabel()
     'Pas'
     """
-    ax = plt.gca() if ax is None else ax
     style = STYLES[len(ax.lines) % len(STYLES)]
-    ax.semilogy(np.clip(np.nan_to_num(distances(trajectory), nan=np.inf), 1e-12, 100), label=label, lw=2.5, **style)
+    ax.semilogy(np.clip(np.nan_to_num(distances(trajectory), nan=np.inf), 1e-12, 100), lw=2.5, **style)
     ax.set(xlabel="Pas", ylabel="Part de la distance qui reste", ylim=(1e-8, 100))
     ax.set_yticks([1e-8, 1e-6, 1e-4, 1e-2, 1, 100], ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "1", "10²"])
     ax.grid(color="0.88")
-    if label is not None:
-        ax.legend(handlelength=3.5)
     return ax
 
 
