@@ -190,6 +190,21 @@ def test_lesson_04_under_625_thousandths_no_rate_is_fast_enough(beta):
     assert all("aucun taux n'y arrive" in verdict.text for verdict in said)
 
 
+def test_lesson_04_the_notches_that_the_guide_names():
+    """« Au taux 0,33 pour κ = 5, en 34 pas (35 au taux 0,32) ; … » ; avec l'inertie, « 24 », « 39 », « 56 »."""
+    rates, betas = range(1, 41), range(10)
+    fast = {kappa: {k: steps_to(descend(k / 100, (1, kappa))) for k in rates} for kappa in (5, 10, 20, 50)}
+    assert {k: n for k, n in fast[5].items() if n and n <= 35} == {32: 35, 33: 34}
+    assert {k: n for k, n in fast[10].items() if n and n <= 70} == {18: 68}
+    assert not any(fast[20].values())
+    assert not any(fast[50].values())
+    for kappa, best in ((10, 24), (20, 39), (50, 56)):
+        reached = [steps_to(descend(k / 100, (1, kappa), b / 10)) for k in rates for b in betas]
+        assert min(n for n in reached if n) == best
+    assert steps_to(descend(0.21, (1, 10), 0.3)) == 24
+    assert steps_to(descend(0.18, (1, 10), 0.9)) is None
+
+
 def test_lesson_04_what_the_quiz_computes():
     """« 131 », « après 10 pas, il reste encore 35 % », « un chiffre tous les 22 pas », « 128 pas au lieu de 667 »."""
     assert math.ceil(math.log(1e6) / -math.log(0.9)) == 132
