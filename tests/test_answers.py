@@ -182,7 +182,7 @@ def odd_objects():
     yield from (math, int, len, np.exp, torch.exp, functools.partial(pow, 2), Net(2), ValueError("a"), threading.Lock())
 
 
-SAMPLE = ["01.1", "08.1", "05.3", "04.3", "03.1"]  # un nombre, une liste, un tableau, une mesure, une fonction
+SAMPLE = ["01.1", "08.1", "05.3", "04.4", "03.1"]  # un nombre, une liste, un tableau, une mesure, une fonction
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -283,7 +283,7 @@ def test_a_first_import_does_not_count(tmp_path, monkeypatch):
     def softmax(z):
         import slow_to_import  # noqa: F401
 
-        return torch.softmax(z, 0)
+        return z.exp() / z.exp().sum()
 
     assert verifier("03.1", softmax).passed
     sys.modules.pop("slow_to_import")
@@ -343,7 +343,7 @@ def test_any_callable_gets_a_verdict(function):
 
 def test_each_call_gets_new_arguments():
     def spoil(z):
-        result = torch.softmax(z, 0)
+        result = z.exp() / z.exp().sum()
         z.zero_()
         return result
 
@@ -355,7 +355,7 @@ def test_what_a_function_sets_stays_with_it():
     def softmax(z):
         np.seterr(all="raise")
         torch.set_grad_enabled(False)
-        return torch.softmax(z, 0)
+        return z.exp() / z.exp().sum()
 
     before = np.geterr()
     assert verifier("03.1", softmax).passed
@@ -371,7 +371,7 @@ def test_what_the_student_set_does_not_change_the_verdict():
     with torch.no_grad(), np.errstate(all="raise"):
         assert verifier("06.4", step).passed
         assert not verifier("14.3", math.inf).passed
-        assert not verifier("04.3", [math.inf, 0.5]).passed
+        assert not verifier("04.4", [math.inf, 0.5]).passed
 
 
 def test_the_shape_of_one_result_is_said():
@@ -384,7 +384,7 @@ def test_the_result_in_place_of_the_function_is_said():
     assert verifier("03.1", torch.ones(3)).text == said
 
 
-@pytest.mark.parametrize("name", ["04.3", "09.4", "12.3"])
+@pytest.mark.parametrize("name", ["04.4", "09.4", "12.3"])
 @pytest.mark.parametrize("far", [math.nan, math.inf, -1e300, 1e300, 1e39, 0.0])
 def test_a_measured_answer_may_be_any_number(name, far):
     """Une mesure dure autant quels que soient les nombres : aucun n'est un nombre de pas."""

@@ -8,12 +8,14 @@ from html import escape
 from importlib.resources import files
 from inspect import signature
 from pkgutil import resolve_name
+from types import FunctionType
 
 import numpy as np
 
 from toylib.french import comma
 from toylib.lessons.answers import Short, Unreadable, read_answer
 
+CLOSE = 0.02  # écart relatif à une erreur prévue au-delà duquel on ne la suppose plus
 SHARE = "Écrivez une part entre 0 et 1 plutôt qu'un pourcentage."
 
 
@@ -84,6 +86,10 @@ def verifier(exercise: str, answer: object) -> Verdict:
     False
     """
     entry = _entry(exercise)
+    calls = answer.__code__.co_names if type(answer) is FunctionType else ()
+    for wrong in entry["wrong"]:
+        if wrong.get("calls") in calls:  # la fonction toute faite qu'il s'agit d'écrire
+            return Verdict(False, wrong["feedback"])
     try:
         values = _values(entry, answer)
     except Unreadable as reason:
@@ -124,10 +130,15 @@ def _values(entry: dict, answer: object) -> np.ndarray:
 
 
 def _matches(rule: dict, values: np.ndarray, entry: dict) -> bool:
-    """Les nombres sont-ils ceux de la règle : à `tolerance` près de `value`, ou dans les bornes `between` ?"""
+    """Les nombres sont-ils ceux de la règle : à `tolerance` près de `value`, ou dans les bornes `between` ?
+
+    Une erreur prévue a sa tolérance ; sans cela, celle de l'exercice, et deux centièmes de sa valeur au plus.
+    """
+    if "calls" in rule:
+        return False
     if "between" in rule:
         low, high = np.array(rule["between"], dtype=float).T
         return bool(np.all((low <= values) & (values <= high)))
-    return np.shape(rule["value"]) == values.shape and bool(
-        np.all(abs(values - np.array(rule["value"], dtype=float)) <= entry["tolerance"])
-    )
+    value = np.array(rule["value"], dtype=float)
+    tolerance = rule.get("tolerance", min(entry["tolerance"], CLOSE * abs(value).max()))
+    return value.shape == values.shape and bool(np.all(abs(values - value) <= tolerance))
