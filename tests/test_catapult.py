@@ -121,11 +121,14 @@ def test_the_curvature_falls_below_four_and_rises_above():
 
 
 def test_the_peak_grows_like_the_width_and_takes_longer():
+    """Leçon 14, « environ 0,05 n, de 4,8 à 5 400 »."""
     runs = [catapult(2.5, n) for n in WIDTHS[1:]]
     assert [run.loss.max() / run.n for run in runs] == pytest.approx([0.05] * 4, abs=0.008)
     peaks = [run.loss.argmax() for run in runs]
     assert peaks == sorted(peaks)
     assert peaks[-1] > 2 * peaks[0]
+    assert runs[0].loss.max() == pytest.approx(4.8, abs=0.05)
+    assert runs[3].loss.max() == pytest.approx(5400, rel=0.01)
 
 
 @pytest.mark.parametrize(("product", "low", "high"), [(2.1, 0.88, 0.91), (2.5, 0.5, 0.52), (3.0, 0.06, 0.08)])
@@ -248,6 +251,9 @@ def demo():
 
 
 def test_the_demonstration_answers_in_words(demo):
+    """Leçon 14, « Le curseur règle lr × λ₀, de 0,5 à 4,2 »."""
+    products = [value for _, value in demo.controls["product"].options]
+    assert (products[0], products[-1]) == (0.5, 4.2)
     found = []
     for product in (1.9, 2.5, 4.1):
         demo.set(product=product, n=1000)

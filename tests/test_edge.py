@@ -108,6 +108,8 @@ def test_the_limit_is_that_of_the_bowl(name, beta):
 
 
 def test_the_limit_of_adam_is_that_of_an_averaged_gradient():
+    """Leçon 13, « (β₁ = 0,9) ne diverge qu'au-delà de 38/lr »."""
+    assert limit(1, "adam") == pytest.approx(38)
     for share, converges in ((0.99, True), (1.01, False)):
         w, m = 1.0, 0.0
         for _ in range(5000):

@@ -17,6 +17,16 @@ def test_lesson_00_the_goal_is_met_at_800_points_and_stays_met():
     assert met == list(range(800, 2001, 100))
 
 
+def test_lesson_00_sixty_per_cent_of_100_draws_is_two_deviations_away():
+    """« À 100 points, 60 % est à deux écarts de la moitié. »"""
+    assert (60 - 50) / (50 / math.sqrt(100)) == 2
+
+
+def test_lesson_01_the_logarithm_stretches_what_is_near_zero():
+    """« ln 0,1 ≈ −2,3 et ln 0,01 ≈ −4,6 »"""
+    assert [round(math.log(x), 1) for x in (0.1, 0.01)] == [-2.3, -4.6]
+
+
 @pytest.mark.parametrize("rule", ["sum", "band", "xor", "random"])
 def test_lesson_01_the_share_of_class_1_is_within_4_points_of_one_half(rule):
     """« Dans les quatre cas, la part de la classe 1 reste à moins de 4 points de 50 %. »"""
@@ -27,6 +37,16 @@ def test_lesson_02_the_first_weight_alone_does_not_move_a_line_through_zero():
     """Guide : « Que fait w1 seul, quand w2 et b sont nuls ? Rien, tant qu'il reste positif. »"""
     f, y2 = gendata(500, seed=0)
     assert len({((w1 * f[:, 0] > 0) == (y2[:, 1] == 1)).mean() for w1 in (0.5, 1, 1.5, 2)}) == 1
+
+
+def test_lesson_02_tanh_hardly_grows_after_two():
+    """« De 2 à 5, elle n'augmente que de 0,04 environ. »"""
+    assert round(math.tanh(5) - math.tanh(2), 2) == 0.04
+
+
+def test_lesson_02_lines_are_tried_every_five_degrees():
+    """« 72 directions, et 61 positions pour chacune »"""
+    assert len(range(0, 360, 5)) == 72
 
 
 def test_lesson_02_six_neurons_are_the_fewest_that_all_five_seeds_pass_with():

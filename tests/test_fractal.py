@@ -268,12 +268,13 @@ def side_dimension(chart):
 
 @pytest.mark.lent
 def test_two_zooms_are_structured_and_the_third_is_like_dust():
-    """Leçon 15, « Zoomer » et « Partout ? » : le témoin a les mêmes points, battus au hasard."""
+    """Leçon 15, « Zoomer », « au-dessus de 1,3 à chaque zoom » : le témoin a les mêmes points, battus au hasard."""
     problem, region, gaps = make_problem(), START, []
     for size in (64, 64, 48):
         region = region.zoom((-0.047, 0.164))
         chart = training_map(problem, region, size)
         gaps.append(side_dimension(shuffle(chart)) - side_dimension(chart))
+        assert side_dimension(chart) > 1.3
     assert min(gaps[:2]) > 0.2
     assert abs(gaps[2]) < 0.2
 
@@ -296,7 +297,8 @@ def top_dimension(problem, hidden):
 @pytest.mark.lent
 @pytest.mark.parametrize(("places", "expected"), [((-2.1, -1.25), 1), ((0.45, 1.3, 2.1), 1.5)])
 def test_the_frontier_is_ragged_at_large_hidden_rates_and_nearly_a_line_at_small_ones(five, places, expected):
-    """Leçon 15, « Partout ? » : sur cinq réseaux, la médiane, au quart près."""
+    """Leçon 15, « Partout ? » : sur cinq réseaux, la médiane, au quart près, à 0,01 et 0,06 ; à 3, 20 et 130."""
+    assert [round(10**place, 2) for place in places] in ([0.01, 0.06], [2.82, 19.95, 125.89])
     found = [top_dimension(problem, hidden) for problem in five for hidden in places]
     assert np.median(found) == pytest.approx(expected, abs=0.125)
 
