@@ -94,7 +94,7 @@ def test_the_numbers_drawn_are_those_of_the_network(ax, model):
 
 
 def test_lesson_05_the_delta_that_is_checked_by_hand(model):
-    """« −0,5 × (−0,38) et −0,63 × 0,38, soit −0,049. On multiplie par 1 − 0,22² : −0,047 (… dit −0,048). »"""
+    """« −0,5 × (−0,38) et −0,63 × 0,38, soit −0,049. Multiplié par 1 − 0,22², cela fait −0,047 (… dit −0,048).. »"""
     brought = -0.5 * -0.38 + -0.63 * 0.38
     assert [round(brought, 3), round(brought * (1 - 0.22**2), 3)] == [-0.049, -0.047]
     run = run_pass(model, DATA, TARGET)
