@@ -60,5 +60,7 @@ def test_the_figure_marks_the_three_rates():
     marks = [line.get_xdata()[0] for line in ax.lines[1:]]
     assert marks == pytest.approx([result.steepest, result.minimum / 10, result.minimum])
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert [name.split(" :")[0].strip() for name in names] == ["pente la plus forte", "minimum ÷ 10", "minimum"]
+    lines = ["une époque", "moyenne de cinq", "pente la plus forte", "minimum ÷ 10", "minimum"]
+    assert [name.split("\xa0:")[0] for name in names] == lines
+    assert ax.lines[0].get_ydata().min() == result._smooth().min()  # le minimum marqué est celui que l'on voit
     plt.close(figure)

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_lrs, check_whole
+from toylib._checks import check_lrs, check_whole, require
 from toylib.french import comma
 from toylib.network import Net
 from toylib.plotting import STYLES, drawable, format_axes, put_ticks
@@ -81,8 +81,7 @@ def range_test(
     True
     """
     lrs = check_lrs(lrs)
-    if len(lrs) < 2 or lrs != sorted(set(lrs)):
-        raise ValueError(f"lrs doit être une suite d'au moins deux taux, strictement croissants ; reçu : {lrs}.")
+    require(len(lrs) > 1 and lrs == sorted(set(lrs)), "lrs", "avoir au moins deux taux, strictement croissants", lrs)
     per_epoch = 1 if batch_size is None else math.ceil(len(target) / check_whole("batch_size", batch_size, 1))
     options = {"optimizer": optimizer, "batch_size": batch_size, "seed": seed}
 
@@ -94,7 +93,7 @@ def range_test(
 
 
 def plot_range_test(test: RangeTest, ax: Axes | None = None) -> Axes:
-    """Dessine la perte selon le taux du moment, et marque la pente la plus forte, le minimum et son dixième.
+    """Dessine la perte selon le taux du moment, sa courbe lissée, et les trois taux qu'on y lit.
 
     Rend : `ax`, par défaut ceux de la figure courante. Lève : `TypeError` si `test` n'est pas un `RangeTest`.
 
@@ -102,15 +101,16 @@ def plot_range_test(test: RangeTest, ax: Axes | None = None) -> Axes:
     >>> len(plot_range_test(test, plt.figure().gca()).lines)
     4
     """
-    if not isinstance(test, RangeTest):
-        raise TypeError(f"test doit être un RangeTest, que rend range_test ; reçu : {type(test).__name__}.")
+    require(isinstance(test, RangeTest), "test", "être ce que rend range_test", type(test).__name__, TypeError)
     ax = plt.gca() if ax is None else ax
-    ax.plot(test.lrs, drawable(test.loss, "loss"), linewidth=2.5, **STYLES[0])
+    smooth = test._smooth()
+    ax.scatter(test.lrs, drawable(test.loss, "loss"), s=22, color="0.55", label="une époque")
+    ax.plot(test.lrs[: len(smooth)], smooth, label="moyenne de cinq", linewidth=2.5, **STYLES[0])
     marks = {"pente la plus forte": test.steepest, "minimum ÷ 10": test.minimum / 10, "minimum": test.minimum}
     for (name, lr), style in zip(marks.items(), (STYLES[2], STYLES[3], STYLES[1])):
         ax.axvline(lr, label=f"{name} : {comma(lr, 2)}", linewidth=2, **style)
     format_axes(ax, "loss")
-    ax.set(xscale="log", xlabel="Taux d'apprentissage, qui monte d'époque en époque")
+    ax.set(xscale="log", xlabel="Taux, qui monte d'époque en époque", ylabel="Perte, bornée entre 0,001 et 10")
     put_ticks(ax.xaxis)
-    ax.legend(handlelength=3.5)
+    ax.legend(handlelength=3.5, fontsize=11)
     return ax
