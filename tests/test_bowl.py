@@ -148,7 +148,7 @@ def verdicts(exercise, answers):
     return [verifier(exercise, answer) for answer in answers]
 
 
-@pytest.mark.parametrize(("exercise", "key"), [("04.1", 0.4), ("04.2", 0.125), ("04.3", 0.5)])
+@pytest.mark.parametrize(("exercise", "key"), [("04.1", 0.4), ("04.2", 0.125), ("04.4", 0.5)])
 def test_lesson_04_a_rate_is_told_on_which_side_of_the_key_it_is(exercise, key):
     """« La falaise est plus loin », « on peut encore augmenter » : dit de taux trop petits, et d'eux seuls."""
     raised = re.compile("plus loin|augmenter")
@@ -162,22 +162,22 @@ def test_lesson_04_a_rate_is_told_on_which_side_of_the_key_it_is(exercise, key):
 
 @pytest.mark.parametrize("beta", [0.63, 0.65, 0.67, 0.7, 0.74, 0.77])
 def test_lesson_04_what_is_said_of_a_rate_leads_to_the_goal(beta):
-    """Exercice 4 : « augmentez le taux » et « baissez le taux » vont, pour ce β, vers les taux qui suffisent."""
+    """Exercice 3 : « augmentez le taux » et « baissez le taux » vont, pour ce β, vers les taux qui suffisent."""
     limit = (2 + 2 * beta) / 100
     rates = limit * np.concatenate([np.linspace(0.05, 0.95, 19), np.linspace(0.955, 0.999, 23)])
-    said = verdicts("04.4", [[lr, beta] for lr in rates])
+    said = verdicts("04.3", [[lr, beta] for lr in rates])
     good = [k for k, verdict in enumerate(said) if verdict.passed]
     assert good
     for k, verdict in enumerate(said):
         side = "Augmentez le taux" if k < good[0] else "Baissez le taux" if k > good[-1] else "Oui"
         assert side in verdict.text, (rates[k], verdict)
-    assert "converge pas" in verifier("04.4", [1.01 * limit, beta]).text
+    assert "converge pas" in verifier("04.3", [1.01 * limit, beta]).text
 
 
 @pytest.mark.parametrize("beta", [0.86, 0.9, 0.97])
 def test_lesson_04_too_much_inertia_ends_in_less_inertia(beta):
-    """Exercice 4 : de part et d'autre, on est ramené là où l'on lit « Trop d'inertie »."""
-    said = verdicts("04.4", [[share * (2 + 2 * beta) / 100, beta] for share in np.linspace(0.01, 0.9999, 200)])
+    """Exercice 3 : de part et d'autre, on est ramené là où l'on lit « Trop d'inertie »."""
+    said = verdicts("04.3", [[share * (2 + 2 * beta) / 100, beta] for share in np.linspace(0.01, 0.9999, 200)])
     words = [next(w for w in ("Augmentez", "Diminuez", "Baissez") if w in verdict.text) for verdict in said]
     assert words == sorted(words, key=["Augmentez", "Diminuez", "Baissez"].index)
     assert "Diminuez" in words
@@ -186,7 +186,7 @@ def test_lesson_04_too_much_inertia_ends_in_less_inertia(beta):
 @pytest.mark.parametrize("beta", [0.1, 0.3, 0.5, 0.6, 0.625])
 def test_lesson_04_under_625_thousandths_no_rate_is_fast_enough(beta):
     """« Il y a de l'inertie, mais pas assez pour κ = 100 : avec ce β, aucun taux n'y arrive. »"""
-    said = verdicts("04.4", [[share * (2 + 2 * beta) / 100, beta] for share in np.linspace(0.02, 0.999, 120)])
+    said = verdicts("04.3", [[share * (2 + 2 * beta) / 100, beta] for share in np.linspace(0.02, 0.999, 120)])
     assert all("aucun taux n'y arrive" in verdict.text for verdict in said)
 
 
