@@ -326,12 +326,13 @@ def write_settings(prefix):
 
 
 def lay_lessons(source=ROOT / "notebooks", work=ROOT / "travail"):
-    """Copie dans `work` les leçons, leurs corrigés et leur page de rappels, s'ils n'y sont pas ; n'écrase rien."""
-    for folder in (work, work / "corriges"):
+    """Copie dans `work` les leçons, leurs corrigés, leurs données et leur page de rappels ; n'écrase rien."""
+    for folder in (work, work / "corriges", work / "donnees"):
         if os.path.lexists(str(folder)) and not folder.is_dir():
             raise Missing(f"{folder} doit être un dossier, où se posent vos copies des leçons : renommez ce fichier.")
         folder.mkdir(parents=True, exist_ok=True)
-    for lesson in sorted(path for kind in ("*.ipynb", "corriges/*.ipynb", "PYTHON*.md") for path in source.glob(kind)):
+    kinds = ("*.ipynb", "corriges/*.ipynb", "donnees/[!.]*", "PYTHON*.md")
+    for lesson in sorted(path for kind in kinds for path in source.glob(kind)):
         copy = work / lesson.relative_to(source)
         if not os.path.lexists(str(copy)):  # un lien que l'élève a mis là est à lui, même s'il ne mène nulle part
             partial = copy.with_name(f".{copy.name}.part")

@@ -133,7 +133,8 @@ def test_the_fingerprint_follows_the_requirements_and_the_place(monkeypatch, tmp
 def test_an_edited_copy_survives_and_a_deleted_one_comes_back(tmp_path):
     source, work = tmp_path / "notebooks", tmp_path / "travail é"
     (source / "corriges").mkdir(parents=True)
-    for name in ("00_a.ipynb", "07_b.ipynb", "corriges/00_a.ipynb"):
+    (source / "donnees").mkdir()
+    for name in ("00_a.ipynb", "07_b.ipynb", "corriges/00_a.ipynb", "donnees/a.csv"):
         (source / name).write_text("original")
     cours.lay_lessons(source, work)
     (work / "00_a.ipynb").write_text("mes réponses")
@@ -146,10 +147,11 @@ def test_an_edited_copy_survives_and_a_deleted_one_comes_back(tmp_path):
         "07_b.ipynb": "original",
         "08_c.ipynb": "nouvelle leçon",
         "corriges/00_a.ipynb": "original",
+        "donnees/a.csv": "original",
     }
 
 
-@pytest.mark.parametrize("name", ["travail", "travail/corriges"])
+@pytest.mark.parametrize("name", ["travail", "travail/corriges", "travail/donnees"])
 def test_a_file_where_the_copies_go_is_said_and_kept(tmp_path, name):
     work, file = tmp_path / "travail", tmp_path / name
     file.parent.mkdir(exist_ok=True)
