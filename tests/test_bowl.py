@@ -283,3 +283,17 @@ def test_bad_input_is_named_in_french(call, error, name, got):
     assert "doit" in message
     assert "reçu\xa0: " in message
     assert got in message.partition("reçu")[2]
+
+
+def test_lesson_04_momentum_pushes_the_cliff_back():
+    """« 0,2, puis 0,3, puis 0,38, un centième après les taux affichés »"""
+    assert [round((2 + 2 * beta) / 10, 2) for beta in (0, 0.5, 0.9)] == [0.2, 0.3, 0.38]
+
+
+def test_lesson_04_a_slanted_bowl_leaves_before_what_each_weight_sees():
+    """« La falaise est à 0,2, bien avant 0,36. Partie de 1, la distance […] dépasse 9 000 au taux 0,21. »"""
+    assert round(2 / 5.5, 2) == 0.36
+    slanted, w = np.array([[5.5, 4.5], [4.5, 5.5]]), np.array([1.0, 1.0]) / math.sqrt(2)
+    for _ in range(100):
+        w = w - 0.21 * slanted @ w
+    assert 9_000 < np.linalg.norm(w) < 20_000

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from browser import LIVE
 from french import ORDINARY_SPACE
+from lesson_minutes import measure
 
 import cours
 
@@ -111,6 +112,16 @@ def test_exercises_then_quiz_then_recap(lesson):
     assert headings[-3:] == ["Exercices", "Quiz", "À retenir"]
     number = lesson.cells[0].source[2:4]
     assert code(lesson)[-1].source == f'Quiz("{number}")'
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_header_says_the_minutes_that_the_lesson_counts(path):
+    """Et l'essentiel tient en une heure, seul."""
+    alone, in_class, beyond = measure(path).rounded()
+    said = nbformat.read(path, as_version=4).cells[0].source.replace("\N{NO-BREAK SPACE}", " ")
+    assert "| Objectifs | Prérequis | Durée |" in said
+    assert f"l'essentiel : seul {alone} min, en classe {in_class} min ; pour aller plus loin : {beyond} min" in said
+    assert alone <= 60
 
 
 def test_a_lesson_leads_to_its_solutions_and_to_the_next_one():
