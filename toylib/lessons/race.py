@@ -8,17 +8,17 @@ import torch
 
 from toylib.data import gendata
 from toylib.network import Net
-from toylib.training import train
+from toylib.training import OPTIMIZERS, train
 
 
-def scaled(make: Callable, scale: float) -> Callable:
-    """L'optimiseur `make`, une fonction (params, lr), qui reçoit chaque gradient multiplié par `scale`.
+def scaled(make: str | Callable, scale: float) -> Callable:
+    """L'optimiseur `make`, un nom ou une fonction (params, lr), qui reçoit chaque gradient multiplié par `scale`.
 
     C'est ce que ferait une perte multipliée par `scale`. Rend : une fonction (params, lr), pour `train`.
     """
+    make = OPTIMIZERS[make] if isinstance(make, str) else make
 
     def make_scaled(params, lr):
-        params = list(params)
         for param in params:
             param.register_hook(lambda gradient: scale * gradient)
         return make(params, lr)
