@@ -63,3 +63,12 @@ def test_lesson_07_a_tiny_rate_leaves_the_loss_flat(points):
     """Quiz : « la courbe de perte reste plate » au taux 0,00001 ; guide : de 0,683 à 0,678."""
     losses = train(Net(2, seed=0), *points, 100, 0.00001, seed=0).loss
     assert np.round(losses[[0, -1]], 3).tolist() == [0.683, 0.678]
+
+
+def test_lesson_07_at_2_the_loss_of_sgd_leaps_between_epochs_5_and_25(points):
+    """« Elle bondit entre l'époque 5 et l'époque 25, et dépasse trois fois son départ pour les cinq réseaux. »"""
+    for seed in range(5):
+        losses = train(Net(2, seed=seed), *points, 100, 2, optimizer="sgd", seed=0).loss
+        assert 5 < losses.argmax() < 25
+        assert losses.max() > 3 * losses[0]
+        assert (losses.max() > 10) == (seed == 2)

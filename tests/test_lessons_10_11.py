@@ -1,6 +1,7 @@
 """Ce que disent les leçons 10 et 11, leur quiz et leur guide sans qu'une cellule l'affiche."""
 
 import hashlib
+import math
 import re
 from pathlib import Path
 
@@ -207,3 +208,11 @@ def test_lesson_11_the_table_of_the_project(rule, counts, best):
 )
 def test_lesson_11_a_rate_is_judged_by_the_networks_it_trains(lr, said):
     assert verifier("11.2", lr).text.startswith(said)
+
+
+def test_lesson_11_what_is_counted_by_hand():
+    """« Un oiseau de plus ou de moins ferait 1,4 point », sur 71 ; « des lots de 20 en font 250 » ; « tanh 1 ≈ 0,76,
+    mais tanh 2 ≈ 0,96 »."""
+    assert round(100 / 71, 1) == 1.4
+    assert [10 * math.ceil(500 / size) for size in (100, 20)] == [50, 250]
+    assert [round(math.tanh(z), 2) for z in (1, 2)] == [0.76, 0.96]

@@ -1,9 +1,12 @@
 """Ce que disent les leçons 08 et 09 et leur guide sans qu'une cellule l'affiche."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 
-from toylib import Net, gendata, sweep, train
+from toylib import Net, gendata, sweep, test, train
 from toylib.lessons.exercises import questions, verifier
 from toylib.lessons.race import scaled, sum_race
 
@@ -50,3 +53,21 @@ def test_exercise_09_4_what_is_said_brings_the_student_closer(lr, beta, better):
     said = verifier("09.4", [lr, beta])
     assert not said.passed
     assert said.text in [wrong["feedback"] for wrong in questions("09")["exercise"][3]["wrong"]]
+
+
+def test_lesson_08_the_momentum_of_the_library_keeps_nine_tenths():
+    """« avec β = 0,9 »"""
+    f, y2 = gendata(50, seed=0)
+    ours = train(Net(2, seed=0), f, y2, 20, 0.1, optimizer="momentum", seed=0)
+    theirs = train(Net(2, seed=0), f, y2, 20, 0.1, optimizer=partial(torch.optim.SGD, momentum=0.9), seed=0)
+    assert ours.loss.tolist() == theirs.loss.tolist()
+
+
+def test_lesson_09_the_story_has_60_gradients_that_alternate():
+    """« puis 60 gradients qui alternent » : 30 fois deux."""
+    assert len([1.0, -1.0] * 30) == 60
+
+
+def test_lesson_09_the_loss_starts_at_68_hundredths():
+    """« La perte part de 0,68 », « elle part de 0,68 »"""
+    assert round(test(Net(2, seed=0), *gendata(500, seed=0)).loss, 2) == 0.68

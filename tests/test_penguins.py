@@ -41,8 +41,10 @@ def test_the_columns_are_those_of_the_description(rows):
 
 
 def test_the_counts_are_those_of_the_description(rows):
+    """Leçon 11 : « les mesures de 344 manchots »."""
     said = README.replace("\xa0", " ")
     assert f"{len(rows)} manchots" in said
+    assert len(rows) == 344
     species = Counter(row["species"] for row in rows)
     assert species == {"Adelie": 152, "Chinstrap": 68, "Gentoo": 124}
     assert all(re.search(rf"`{name}` \([^)]*\b{count}\b", said) for name, count in species.items())
