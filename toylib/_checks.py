@@ -1,9 +1,9 @@
 """Les vérifications d'arguments : chaque message nomme l'argument, ce qui est venu et ce qui est attendu."""
 
 import inspect
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+MAX = sys.float_info.max
 
 
 def shown(value: object) -> str:
@@ -34,6 +36,22 @@ def require(sound: object, name: str, wanted: str, found: object, kind: type[Exc
     """
     if not sound:
         raise kind(f"{name} doit {wanted} ; reçu : {found}.")
+
+
+@contextmanager
+def refusing(name: str, wanted: str, found: str = "", kind: type[Exception] = ValueError) -> Iterator[None]:
+    """De même, lève `kind` si ce que l'on tente lève une erreur, qui est alors ce qui est venu, à défaut de `found`.
+
+    >>> with refusing("f", "rendre un nombre"):
+    ...     1 / 0
+    Traceback (most recent call last):
+    ValueError: f doit rendre un nombre ; reçu : une erreur, ZeroDivisionError ('division by zero').
+    """
+    try:
+        yield
+    except Exception as error:
+        said = found or f"une erreur, {type(error).__name__} ({shown(str(error))})"
+        raise kind(f"{name} doit {wanted} ; reçu : {said}.") from (None if found else error)
 
 
 def check_whole(name: str, value: Any, least: int = 0) -> int:
@@ -59,22 +77,20 @@ def check_fits(name: str, count: int) -> None:
     require(count <= 10**8, name, "demander cent millions de nombres au plus", f"de quoi en demander {count}")
 
 
-def check_real(name: str, value: Any) -> float:
-    """Rend `value` s'il est un nombre réel fini.
+def check_real(
+    name: str, value: Any, low: float = -MAX, high: float = MAX, wanted: str = "être un nombre fini"
+) -> float:
+    """Rend `value` s'il est un nombre réel, entre `low` et `high` ; sinon, dit qu'il doit `wanted`.
 
-    Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il n'est pas fini.
+    Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il n'est pas entre ces bornes.
 
     >>> check_real("noise", 0.1)
     0.1
     """
     value = _plain(value)
     require(isinstance(value, Real) and not isinstance(value, bool), name, "être un nombre", shown(value), TypeError)
-    try:
-        number = float(value)
-    except OverflowError:  # un entier ou une fraction au-delà de float64
-        number = math.inf
-    require(math.isfinite(number), name, "être un nombre fini", shown(value))
-    return number
+    require(low <= value <= high, name, wanted, shown(value))
+    return float(value)
 
 
 def _plain(value: Any) -> Any:
@@ -85,17 +101,20 @@ def _plain(value: Any) -> Any:
         return value
 
 
-def check_lr(value: object, name: str = "lr") -> float:
-    """Rend le taux d'apprentissage `value` s'il est fini et strictement positif.
+def check_lr(value: object, name: str = "lr", dtype: torch.dtype = torch.float64, gain: float = 10.0) -> float:
+    """Rend le taux d'apprentissage `value` s'il est strictement positif, et si `dtype` peut écrire `gain` fois ce taux.
 
-    Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il n'est pas fini ou pas positif.
+    Dix fois, d'ordinaire : c'est ce qu'Adam fait du taux à son premier pas.
+
+    Lève : `TypeError` s'il n'est pas un nombre, `ValueError` s'il ne convient pas.
 
     >>> check_lr(0.01)
     0.01
     """
-    number = check_real(name, value)
+    number, kind = check_real(name, value), torch.finfo(dtype)
     require(number > 0, name, "être strictement positif", number)
-    return number
+    low, high = kind.tiny * kind.eps, kind.max / gain
+    return check_real(name, number, low, high, f"être entre {low:.1e} et {high:.1e}, pour des poids {kind.dtype}")
 
 
 def check_list(name: str, values: Any, wanted: str) -> list:
@@ -104,15 +123,13 @@ def check_list(name: str, values: Any, wanted: str) -> list:
     >>> check_list("hidden", range(2), "une suite de largeurs")
     [0, 1]
     """
-    try:
+    with refusing(name, f"être {wanted}", shown(values), TypeError):  # ce qui ne se parcourt pas, un tenseur creux
         if isinstance(values, str | bytes | bytearray | memoryview | Mapping | Set | Iterator):
             raise TypeError
         return list(values.tolist() if hasattr(values, "tolist") else values)
-    except Exception:  # ce qui ne se parcourt pas, un tenseur creux
-        raise TypeError(f"{name} doit être {wanted} ; reçu : {shown(values)}.") from None
 
 
-def check_lrs(values: object, name: str = "lrs") -> list[float]:
+def check_lrs(values: object, name: str = "lrs", dtype: torch.dtype = torch.float64) -> list[float]:
     """Rend les taux de la suite `values`, vérifiés un par un ; elle ne peut être vide.
 
     >>> check_lrs((0.01, 0.1))
@@ -120,52 +137,35 @@ def check_lrs(values: object, name: str = "lrs") -> list[float]:
     """
     values = check_list(name, values, "une suite de taux, comme (0.01, 0.1)")
     require(values, name, "contenir au moins un taux", "une suite vide")
-    return [check_lr(lr, f"{name}[{i}]") for i, lr in enumerate(values)]
+    return [check_lr(lr, f"{name}[{i}]", dtype) for i, lr in enumerate(values)]
 
 
-def check_rates(values: object, layers: int) -> list[float] | list[list[float]]:
-    """Rend les taux de la suite `values`, comme `check_lrs` ; ou, si ce sont des suites, un taux par couche.
+def check_rates(values: object, layers: int, dtype: torch.dtype, planned: Sequence[float]) -> list:
+    """Rend les taux de la suite `values`, comme `check_lrs` ; ou, si ce sont des suites, un taux par couche. Des poids
+    `dtype` doivent pouvoir suivre chacun, multiplié par les facteurs `planned`.
 
-    >>> check_rates([[0.1, 0.2], [1, 2]], layers=2)
+    >>> check_rates([[0.1, 0.2], [1, 2]], layers=2, dtype=torch.float32, planned=[1.0])
     [[0.1, 0.2], [1.0, 2.0]]
     """
     rows = check_list("lrs", values, "une suite de taux, comme (0.01, 0.1)")
-    if not rows or isinstance(rows[0], str) or not isinstance(_plain(rows[0]), Iterable):
-        return check_lrs(rows)
-    rates = [check_lrs(row, f"lrs[{i}]") for i, row in enumerate(rows)]
-    for i, row in enumerate(rates):
-        require(len(row) == layers, f"lrs[{i}]", f"avoir un taux par couche, soit {layers}", len(row))
+    if rows and hasattr(_plain(rows[0]), "__iter__"):
+        rates: list = [check_lrs(row, f"lrs[{i}]", dtype) for i, row in enumerate(rows)]
+        for i, row in enumerate(rates):
+            require(len(row) == layers, f"lrs[{i}]", f"avoir un taux par couche, soit {layers}", len(row))
+    else:
+        rates = check_lrs(rows, dtype=dtype)
+    check_planned(planned, np.max(rates), dtype)
     return rates
 
 
-def check_reach(rates: Mapping[str, float], planned: Sequence[float], dtype: torch.dtype, gain: float = 1.0) -> None:
-    """Vérifie que des poids `dtype` peuvent faire un pas à chaque taux de `rates`, donné par son nom.
+def check_planned(planned: Sequence[float], top: float, dtype: torch.dtype, gain: float = 10.0) -> None:
+    """Vérifie que `dtype` peut écrire `gain` fois chaque facteur de `planned`, et son produit par le taux `top`.
 
-    Le taux est multiplié par un facteur de `planned`, la planification, et au plus par `gain` : 10 pour Adam.
-
-    Lève : `ValueError` si un taux, ou son produit par un facteur, est nul ou infini dans ce type.
-
-    >>> check_reach({"lr": 1e30}, [1.0], torch.float32)
+    >>> check_planned([0.5, 1.0], 0.1, torch.float32)
     """
-    kind = torch.finfo(dtype)
-    low, high, most = kind.tiny * kind.eps, kind.max / gain, kind.max / gain / max(1.0, *rates.values())
-    for name, lr in rates.items():
-        wanted = f"être entre {low:.1e} et {high:.1e}, pour des poids {kind.dtype} et cet optimiseur"
-        require(low <= lr <= high, name, wanted, lr)
-    peak = max(planned, default=0.0)
+    peak, most = max(planned, default=0.0), torch.finfo(dtype).max / gain / max(1.0, top)
     name = f"schedule({planned.index(peak) if planned else 0}, {len(planned)})"
-    require(peak <= most, name, f"être au plus {most:.1e}, pour des poids {kind.dtype} à ce taux", peak)
-
-
-def check_range(lrs: Sequence, planned: Sequence[float], dtype: torch.dtype, optimizer: str) -> None:
-    """Vérifie ainsi tous les taux d'un balayage, un par copie ou un par couche, et leur planification.
-
-    >>> check_range([0.1, 1.0], [1.0], torch.float32, "adam")
-    """
-    rates: dict[str, float] = {}
-    for i, row in enumerate(lrs):
-        rates |= {f"lrs[{i}][{j}]": lr for j, lr in enumerate(row)} if isinstance(row, list) else {f"lrs[{i}]": row}
-    check_reach(rates, planned, dtype, gain=10.0 if optimizer == "adam" else 1.0)
+    require(peak <= most, name, f"être au plus {most:.1e}, pour des poids {dtype} à ce taux", peak)
 
 
 def check_file(name: str, out: Any, kinds: Sequence[str]) -> Path:
@@ -178,45 +178,29 @@ def check_file(name: str, out: Any, kinds: Sequence[str]) -> Path:
     Traceback (most recent call last):
     TypeError: out doit être un nom de fichier ; reçu : 3.
     """
-    named = isinstance(out, str | os.PathLike) and isinstance(os.fspath(out), str) and "\0" not in os.fspath(out)
-    require(named, name, "être un nom de fichier", shown(out), TypeError)
-    path, found = Path(out), shown(str(out))
+    with refusing(name, "être un nom de fichier", shown(out), TypeError):
+        path, found = Path(out), shown(str(out))
+        known = os.access(path, os.F_OK)  # une erreur pour un octet nul, que Path accepte
     require(path.suffix.lower() in kinds, name, f"finir par l'un de : {', '.join(kinds)}", found)
     require(not path.is_dir(), name, "être un fichier", f"un dossier, {found}")
-    known = os.path.exists(path)
-    try:
+    with refusing(name, "pouvoir s'écrire, dans un dossier qui existe", found):
         path.open("ab").close()
-    except OSError:
-        raise ValueError(f"{name} doit pouvoir s'écrire, dans un dossier qui existe ; reçu : {found}.") from None
     if not known:
         path.unlink()
     return path
 
 
-def check_flag(name: str, value: object) -> bool:
-    """Rend `value` s'il est vrai ou faux ; sinon lève `TypeError`.
-
-    >>> check_flag("weights", True)
-    True
-    """
-    require(isinstance(value, bool), name, "être vrai ou faux (`True` ou `False`)", shown(value), TypeError)
-    return bool(value)
-
-
-def check_choice(name: str, value: object, known: Iterable[str]) -> str:
+def check_choice(name: str, value: object, known: Collection[str]) -> str:
     """Rend `value` s'il est l'un des noms de `known` ; sinon lève `ValueError`, qui les énumère.
 
     >>> check_choice("rule", "xor", ("sum", "xor"))
     'xor'
     """
-    known = list(known)
     require(isinstance(value, str) and value in known, name, f"être l'un de : {', '.join(known)}", shown(value))
     return str(value)
 
 
-def to_tensor(
-    name: str, values: object, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
-) -> torch.Tensor:
+def to_tensor(name: str, values: Any, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Tensor:
     """Un tenseur dense et sans gradient, de type `dtype` ; par défaut, int64 ou float64.
 
     Lève : `TypeError` si ce n'est pas un tableau de nombres réels, `ValueError` si des valeurs sont masquées.
@@ -224,38 +208,31 @@ def to_tensor(
     >>> to_tensor("data", np.array([1, 2], dtype=np.uint16), torch.float32)
     tensor([1., 2.])
     """
-    tensor = values if isinstance(values, torch.Tensor) else _from_numpy(name, values)
-    require(not tensor.is_complex(), name, "être un tableau de nombres réels", tensor.dtype, TypeError)
-    try:
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+    require(not np.ma.is_masked(values), name, "être sans valeur masquée", type(values).__name__)
+    tensor = values if isinstance(values, Tensor) else _from_numpy(name, values)
+    found = f"un tenseur {tensor.dtype}, {tensor.layout}, {tensor.device}"
+    with refusing(name, _ARRAY, found, TypeError):
+        if tensor.layout != torch.strided or tensor.is_nested or tensor.is_complex():
             raise TypeError
         return tensor.detach().to(device, dtype or (torch.int64 if tensor.dtype == torch.int64 else torch.float64))
-    except Exception:
-        found = f"un tenseur {tensor.dtype}, {tensor.layout}, {tensor.device}"
-        raise TypeError(f"{name} doit être un tableau dense de nombres ; reçu : {found}.") from None
 
 
-def _from_numpy(name: str, values: object) -> torch.Tensor:
-    """Un tenseur float32, float64, int64 ou complexe, copié par numpy de ce qui n'en est pas un."""
-    kind = type(values).__name__
-    try:
+_ARRAY = "être un tableau de nombres réels, dense"
+
+
+def _from_numpy(name: str, values: Any) -> Tensor:
+    """Un tenseur float32, float64 ou int64, copié par numpy de ce qui n'en est pas un."""
+    with refusing(name, _ARRAY, type(values).__name__, TypeError):  # des lignes inégales, des tenseurs à gradient
         array = np.array(values)
-    except Exception:  # des lignes inégales, des tenseurs qui ont un gradient
-        raise TypeError(f"{name} doit être un tableau de nombres ; reçu : {kind}.") from None
-    found = f"{kind} de dtype {array.dtype}"
-    require(array.dtype.kind in "biufc", name, "être un tableau de nombres", found, TypeError)
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} doit être sans valeur masquée ; reçu : {np.ma.count_masked(values)}.")
-    if array.dtype.kind == "c":
-        return torch.from_numpy(array.astype(np.complex128))
     kept = array.dtype in (np.float32, np.float64, np.int64)  # `uint16`, par exemple, ne se compare pas dans PyTorch
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(array if kept else array.astype(np.float64))
+    found = f"{type(values).__name__} de dtype {array.dtype}"
+    with refusing(name, _ARRAY, found, TypeError), np.errstate(over="ignore"):
+        return torch.from_numpy(array if kept else array.astype(np.float64, casting="same_kind"))
 
 
 def as_tensors(
     model: nn.Module, data: object, target: object, *, names: Sequence[str] = ("data", "target")
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Convertit des tableaux en tenseurs : entrées (n, d) du type et sur l'appareil des poids, classes int64 (n,).
 
     Lève : `ValueError` ou `TypeError` si `model` n'est pas un réseau de (n, d) vers (n, classes), si un tableau est
@@ -272,12 +249,12 @@ def as_tensors(
     require(len(x), names[0], "contenir au moins un échantillon", "un tableau vide")
     require(x.isfinite().all(), names[0], f"être fait de nombres finis en {dtype}", "NaN ou infini")
     y = to_tensor(names[1], target)
-    long = y.ndim > 0 and len(y) == len(x)
-    require(long, names[1], f"avoir {len(x)} lignes, comme {names[0]}", f"forme {tuple(y.shape)}")
+    found = f"forme {tuple(y.shape)}"
+    require(y.shape[:1] == x.shape[:1], names[1], f"avoir {len(x)} lignes, comme {names[0]}", found)
     return x, _labels(names[1], y, _classes(model, x[:2])).to(device)
 
 
-def check_valid(model: nn.Module, valid: object) -> tuple[torch.Tensor, torch.Tensor]:
+def check_valid(model: nn.Module, valid: object) -> tuple[Tensor, Tensor]:
     """Les tenseurs d'un jeu de validation (f, y2), comme `as_tensors` ; mêmes erreurs, qui nomment `valid`."""
     return as_tensors(model, *check_pair("valid", valid), names=("valid[0]", "valid[1]"))
 
@@ -327,34 +304,26 @@ def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
             part.training = was
 
 
-def _classes(model: nn.Module, x: torch.Tensor) -> int:
+def _classes(model: nn.Module, x: Tensor) -> int:
     """Le nombre de classes de `model`, d'après ce qu'il rend des entrées `x`."""
-    try:
-        with torch.no_grad(), mode(model, training=False):
-            logits = model(x)
-    except Exception as error:
-        found = f"une erreur, {type(error).__name__} ({shown(str(error))})"
-        wanted = f"accepter des entrées de forme (n, {x.shape[1]}), celle de data, de type {x.dtype}"
-        raise ValueError(f"model doit {wanted} ; reçu : {found}.") from error
-    found = f"forme {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
-    sound = isinstance(logits, torch.Tensor) and logits.ndim == 2 and len(logits) == len(x)
+    wanted = f"accepter des entrées de forme (n, {x.shape[1]}), celle de data, de type {x.dtype}"
+    with refusing("model", wanted), torch.no_grad(), mode(model, training=False):
+        logits = model(x)
+    found = f"forme {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+    sound = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(x)
     wanted = f"rendre des logits de forme (n, classes), une ligne pour chacune des {len(x)} entrées d'essai"
     require(sound, "model", wanted, found)
     return logits.shape[1]
 
 
-def _labels(name: str, y: torch.Tensor, classes: int) -> torch.Tensor:
+def _labels(name: str, y: Tensor, classes: int) -> Tensor:
     """Les classes int64 (n,) de lignes one-hot (n, classes) ou d'indices (n,)."""
-    if y.ndim == 1 and y.isfinite().all() and ((y == y.long()) & (y >= 0) & (y < classes)).all():
-        return y.long()
-    if y.ndim == 2 and y.shape[1] == classes and ((y == 0) | (y == 1)).all() and (y.sum(dim=1) == 1).all():
-        return y.argmax(dim=1)
-    values = [f"{value:g}" for value in y.flatten().unique().tolist()]
-    found = f"forme {tuple(y.shape)}, valeurs {', '.join([*values[:5], '…'] if len(values) > 5 else values)}"
-    wanted = (
-        f"des lignes de {classes} nombres avec un seul 1 et des 0, ou des indices de classe entre 0 et {classes - 1}"
-    )
-    raise ValueError(f"{name} doit contenir {wanted} ; reçu : {found}.")
+    rows = y.unsqueeze(1) == torch.arange(classes) if y.ndim == 1 else y  # un indice devient sa ligne
+    sound = rows.shape[1:] == (classes,) and ((rows == 0) | (rows == 1)).all() and (rows.sum(dim=1) == 1).all()
+    wanted = f"des lignes de {classes} nombres avec un seul 1 et des 0, ou des indices de classe entre 0 et "
+    found = f"forme {tuple(y.shape)}, valeurs comme {', '.join(f'{one:g}' for one in y.unique()[:5].tolist())}"
+    require(sound, name, f"contenir {wanted}{classes - 1}", found)
+    return rows.long().argmax(dim=1)
 
 
 def numpy_generator(seed: int | None) -> np.random.Generator:
@@ -363,9 +332,9 @@ def numpy_generator(seed: int | None) -> np.random.Generator:
     >>> numpy_generator(7).integers(10, size=3).tolist()
     [9, 6, 6]
     """
-    if seed is None:  # l'état global, justement
-        return np.random.default_rng(np.random.randint(2**31, size=4))  # noqa: NPY002
-    return np.random.default_rng(check_whole("seed", seed))
+    # sans graine, l'état global, justement
+    state = np.random.randint(2**31, size=4) if seed is None else check_whole("seed", seed)  # noqa: NPY002
+    return np.random.default_rng(state)
 
 
 def check_batches(model: nn.Module, epochs: int, n: int, batch_size: int) -> None:
@@ -387,15 +356,14 @@ def check_weights(model: Any) -> tuple[torch.dtype, torch.device]:
     """
     found = type(model).__name__
     require(isinstance(model, nn.Module), "model", "être un réseau, Net ou `nn.Module`", found, TypeError)
-    kinds = {(part.dtype, part.device, part.layout) for part in model.parameters()}
-    lazy = any(nn.parameter.is_lazy(part) for part in model.parameters())
-    (dtype, device, layout), *others = [*kinds, (None, None, None)]
-    sound = dtype in (torch.float32, torch.float64) and layout == torch.strided and device.type != "meta"
-    found = " ; ".join(sorted(" ".join(map(str, kind)) for kind in kinds)) or "aucun poids"
-    found = "des poids que le premier appel tirera" if lazy else found
-    wanted = "avoir des poids tous float32 ou tous float64, denses et sur un même appareil"
-    require(sound and len(others) < 2 and not lazy, "model", wanted, found)
-    return dtype, device
+    parts = list(model.parameters())
+    kinds = {f"{part.dtype} {part.device} {part.layout}" for part in parts}
+    lazy = any(nn.parameter.is_lazy(part) for part in parts)
+    found = "des poids que le premier appel tirera" if lazy else " ; ".join(sorted(kinds)) or "aucun poids"
+    sound = len(kinds) == 1 and not lazy and not parts[0].is_meta and parts[0].layout == torch.strided
+    sound = sound and parts[0].dtype in (torch.float32, torch.float64)
+    require(sound, "model", "avoir des poids tous float32 ou tous float64, denses et sur un même appareil", found)
+    return parts[0].dtype, parts[0].device
 
 
 def random_generator(seed: int | None) -> torch.Generator:
@@ -406,9 +374,7 @@ def random_generator(seed: int | None) -> torch.Generator:
     >>> random_generator(7).initial_seed()
     7
     """
-    if seed is None:
-        return torch.default_generator
-    return torch.Generator().manual_seed(check_whole("seed", seed))
+    return torch.default_generator if seed is None else torch.Generator().manual_seed(check_whole("seed", seed))
 
 
 def check_optimizer(made: Any, model: nn.Module, planned: Sequence[float]) -> None:
@@ -419,34 +385,23 @@ def check_optimizer(made: Any, model: nn.Module, planned: Sequence[float]) -> No
     >>> model = nn.Linear(2, 2)
     >>> check_optimizer(torch.optim.SGD(model.parameters(), 0.1), model, [1.0])
     """
-    sound = isinstance(made, torch.optim.Optimizer)
-    require(sound, "optimizer", "rendre un torch.optim.Optimizer", type(made).__name__, TypeError)
-    _check_step(made)
-    _check_params([part for group in made.param_groups for part in group["params"]], model)
+    found = type(made).__name__
+    require(isinstance(made, torch.optim.Optimizer), "optimizer", "rendre un torch.optim.Optimizer", found, TypeError)
+    closure = inspect.signature(made.step).parameters.get("closure")
+    alone = closure is None or closure.default is not closure.empty
+    wanted = "faire un pas d'après le gradient seul : ni perte à recalculer, ni gradients creux"
+    require(alone and not isinstance(made, torch.optim.SparseAdam), "optimizer", wanted, found)
+    parts, own = [part for group in made.param_groups for part in group["params"]], set(model.parameters())
+    foreign = len(set(parts) - own)
+    require(not foreign, "optimizer", "porter sur les poids de model seuls", f"{foreign} paramètres étrangers")
+    fixed = any(part.is_inference() for part in parts)
+    learns = any(part.requires_grad for part in parts) and not fixed
+    found = "des poids créés sous `torch.inference_mode`" if fixed else "des poids tous gelés"
+    require(learns, "model", "avoir des poids modifiables, un au moins à apprendre (`requires_grad`)", found)
     for group in made.param_groups:
         beta = float(group.get("betas", (0.0,))[0])
         gain = 1 / (1 - beta) if 0 <= beta < 1 else 1.0  # de ce qu'Adam fait du taux, à son premier pas
-        rated = "lr" in group or not set(planned) - {1.0}
+        rated = "lr" in group or set(planned) <= {1.0}
         require(rated, "optimizer", "avoir un taux lr à planifier", f"{type(made).__name__}, sans lr")
         if "lr" in group:
-            check_reach({"lr": float(group["lr"])}, planned, check_weights(model)[0], gain)
-
-
-def _check_step(made: torch.optim.Optimizer) -> None:
-    """Un pas ne doit demander que le gradient, dense."""
-    closure = inspect.signature(made.step).parameters.get("closure")
-    needs = "la perte à recalculer" if closure is not None and closure.default is closure.empty else None
-    needs = "des gradients creux" if isinstance(made, torch.optim.SparseAdam) else needs
-    found = f"{type(made).__name__}, qui veut {needs}"
-    require(not needs, "optimizer", "faire un pas d'après le gradient seul", found)
-
-
-def _check_params(parts: Sequence[torch.Tensor], model: nn.Module) -> None:
-    """Un optimiseur doit porter sur des poids de `model`, tous ou certains, dont un au moins s'apprend."""
-    own = {id(part) for part in model.parameters()}
-    foreign = sum(id(part) not in own for part in parts)
-    require(not foreign, "optimizer", "porter sur les poids de model seuls", f"{foreign} paramètres étrangers")
-    learns = any(part.requires_grad for part in parts)
-    require(learns, "model", "avoir au moins un poids à apprendre (`requires_grad`)", "tous gelés")
-    frozen = any(part.is_inference() for part in parts)
-    require(not frozen, "model", "avoir des poids modifiables", "des poids créés sous `torch.inference_mode`")
+            check_planned(planned, check_lr(float(group["lr"]), "lr", parts[0].dtype, gain), parts[0].dtype, gain)

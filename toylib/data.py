@@ -1,17 +1,24 @@
 """Les données : f = log(x + y), avec x et y uniformes, et la classe de chaque échantillon."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from toylib._checks import check_choice, check_fits, check_real, check_whole, numpy_generator, require
-
-RULES = ("sum", "band", "xor", "random")
+from toylib._checks import check_choice, check_fits, check_real, check_whole, numpy_generator
 
 # Demi-largeur c de la bande |moyenne(x + y) - 1| < c de probabilité 1/2. Pour nins = 1, l'aire du
 # triangle la donne ; pour 2 et 3, c'est la loi d'Irwin-Hall ; au-delà, la loi normale limite, dont
 # le quartile est 0,6745 et la variance 1/(6 nins).
 _BANDS = {1: 1 - 1 / math.sqrt(2), 2: 0.20136, 3: 0.16250}
+
+# Chaque règle dit quels échantillons sont de la classe 1, d'après leurs sommes x + y, (n, nins).
+RULES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "sum": lambda total, rng: total.mean(axis=1) > 1,
+    "band": lambda total, rng: abs(total.mean(axis=1) - 1) < _half_width(total.shape[1]),
+    "xor": lambda total, rng: (total[:, 0] > 1) != (total[:, 1] > 1),
+    "random": lambda total, rng: rng.random(len(total)) < 0.5,
+}
 
 
 def gendata(
@@ -50,29 +57,18 @@ def gendata(
     check_choice("rule", rule, RULES)
     n, nins = check_whole("n", n, 1), check_whole("nins", nins, 2 if rule == "xor" else 1)
     check_fits("n", n * nins)
-    noise = check_real("noise", noise)
-    require(0 <= noise <= 1, "noise", "être une part entre 0 et 1", noise)  # une erreur, si la condition est fausse
+    noise = check_real("noise", noise, 0, 1, "être une part entre 0 et 1")
     rng = numpy_generator(seed)
 
     x, y = rng.random((2, n, nins))
     total = x + y
-    labels = _labels(total, rule, rng)
+    labels = RULES[rule](total, rng).astype(np.int64)  # faux ou vrai : 0 ou 1
     flipped = rng.permutation(n)[: round(noise * n)]
     labels[flipped] = 1 - labels[flipped]
     one_hot = np.stack([1 - labels, labels], axis=1)
     return np.log(total).astype(np.float32), one_hot.astype(np.float32)
 
 
-def _labels(total: np.ndarray, rule: str, rng: np.random.Generator) -> np.ndarray:
-    """Les classes 0 ou 1, int64 (n,), des sommes x + y, (n, nins), selon `rule`."""
-    n, nins = total.shape
-    mean = total.mean(axis=1)
-    if rule == "sum":
-        positive = mean > 1
-    elif rule == "band":
-        positive = abs(mean - 1) < _BANDS.get(nins, 0.6745 / math.sqrt(6 * nins))
-    elif rule == "xor":
-        positive = (total[:, 0] > 1) != (total[:, 1] > 1)
-    else:
-        positive = rng.random(n) < 0.5
-    return positive.astype(np.int64)
+def _half_width(nins: int) -> float:
+    """La demi-largeur de la bande, pour `nins` entrées."""
+    return _BANDS.get(nins, 0.6745 / math.sqrt(6 * nins))

@@ -1,8 +1,8 @@
 """L'expérience du texte d'origine : un réseau neuf par taux d'apprentissage, un tableau, une figure."""
 
-import argparse
 import time
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice, check_file, check_lrs, check_range, check_whole, require
+from toylib._checks import check_choice, check_file, check_lrs, check_whole, require
 from toylib.data import RULES, gendata
 from toylib.french import comma, percent
 from toylib.network import Net
@@ -46,10 +46,11 @@ def toytest(
     >>> len(histories[0.1].loss)
     3
     """
-    lrs = _check_distinct(check_lrs(lrs))
+    lrs = check_lrs(lrs, dtype=torch.float32)
+    require(len(set(lrs)) == len(lrs), "lrs", "être fait de taux différents", f"{max(lrs, key=lrs.count)} deux fois")
     epochs = check_whole("epochs", epochs)
-    check_range(lrs, [], torch.float32, check_choice("optimizer", optimizer, OPTIMIZERS))
-    out = None if out is None else check_file("out", out, _KINDS)
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    out = None if out is None else check_file("out", out, (".png", ".jpg", ".webp", ".pdf", ".svg"))
     f, y2 = gendata(rule=rule, seed=seed)
     seed = int(torch.randint(2**62, ())) if seed is None else seed  # le même départ pour tous les taux
     train(Net(2, seed=0), f, y2, epochs=1, lr=1.0, seed=0)  # les modules que torch charge au premier pas
@@ -65,14 +66,6 @@ def toytest(
     return histories
 
 
-def _check_distinct(lrs: list[float]) -> list[float]:
-    """Les taux, dont aucun ne revient : chacun est la clé de ses courbes."""
-    twice = [f"{lr!r} deux fois" for i, lr in enumerate(lrs) if lr in lrs[:i]]
-    require(not twice, "lrs", "être fait de taux différents", ", ".join(twice))
-    return lrs
-
-
-_KINDS = (".png", ".jpg", ".webp", ".pdf", ".svg")
 _ROW = "{:>10} {:>8} {:>11} {:>14} {:>9}"
 
 
@@ -100,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        toytest(**vars(options))
+        toytest(**{name: value for name, value in vars(options).items() if value is not None})
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     except OSError:
@@ -108,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"Figure écrite dans {options.out}")
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(ArgumentParser):
     """Un analyseur dont l'aide et les erreurs sont en français."""
 
     def format_help(self) -> str:
@@ -128,32 +121,26 @@ _FRENCH = {
     "expected at least one argument": "il faut au moins une valeur",
     "ignored explicit argument": "ne prend pas de valeur :",
     "expected one argument": "il faut une valeur",
+    "invalid int value:": "il faut un entier ; reçu :",
+    "invalid _rate value:": "il faut des nombres ; reçu :",
     "argument ": "option ",
 }
 
 
-def _number(kind: type, wanted: str) -> Callable[[str], float]:
-    """Lit un nombre, virgule ou point, ou dit en français ce qui était attendu."""
-
-    def read(text: str) -> float:
-        try:
-            return kind(text.replace(",", "."))
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"il faut {wanted} ; reçu : {text!r}") from None
-
-    return read
+def _rate(text: str) -> float:
+    """Lit un taux, à virgule ou à point."""
+    return float(text.replace(",", "."))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
     """Les options de la commande."""
-    parser = _Parser(prog="python -m toylib", description="Compare des taux d'apprentissage.", add_help=False)
-    real, whole = _number(float, "des nombres"), _number(int, "un entier")
+    parser = _Parser("python -m toylib", description="Compare des taux d'apprentissage.", add_help=False)
     add = parser.add_argument
     add("-h", "--help", action="help", help="affiche cette aide")
-    add("--lrs", type=real, nargs="+", default=[1e-3, 1e-2, 1e-1, 1.0], metavar="TAUX", help="taux à comparer")
-    add("--epochs", type=whole, default=100, metavar="N", help="nombre d'époques (100)")
-    add("--optimizer", default="adam", metavar="NOM", help=f"{', '.join(OPTIMIZERS)} (adam)")
-    add("--rule", default="sum", metavar="NOM", help=f"règle des données : {', '.join(RULES)} (sum)")
-    add("--seed", type=whole, default=0, metavar="N", help="graine (0)")
+    add("--lrs", type=_rate, nargs="+", metavar="TAUX", help="taux à comparer")
+    add("--epochs", type=int, metavar="N", help="nombre d'époques (100)")
+    add("--optimizer", metavar="NOM", help=f"{', '.join(OPTIMIZERS)} (adam)")
+    add("--rule", metavar="NOM", help=f"règle des données : {', '.join(RULES)} (sum)")
+    add("--seed", type=int, metavar="N", help="graine (0)")
     add("--out", default="courbes.png", metavar="FICHIER", help="figure à écrire (courbes.png)")
     return parser

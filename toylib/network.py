@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from toylib._checks import check_fits, check_list, check_whole, random_generator, require, shown
+from toylib._checks import check_fits, check_list, check_whole, random_generator, refusing, require, shown
 
 
 class Net(nn.Module):
@@ -60,13 +60,11 @@ class Net(nn.Module):
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
     check_fits("hidden", nins * nout)
-    try:
+    with refusing("hidden", "tenir en mémoire", f"une couche de {nout} × {nins} poids"):
         layer = nn.utils.skip_init(nn.Linear, nins, nout)  # nn.Linear(nins, nout), aux poids pas encore tirés
-    except RuntimeError:
-        raise ValueError(f"hidden doit tenir en mémoire ; reçu : une couche de {nout} × {nins} poids.") from None
     bound = nins**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    for part in layer.parameters():
+        nn.init.uniform_(part, -bound, bound, generator=generator)
     return layer
 
 
@@ -78,10 +76,8 @@ def _check_hidden(hidden: Sequence[int]) -> list[int]:
 
 def _check_tanh(tanh: Sequence[bool] | None, layers: int) -> tuple[bool, ...]:
     """Un booléen par couche cachée ; tous vrais si `tanh` est absent."""
-    if tanh is None:
-        return (True,) * layers
     wanted = "une suite de booléens, un par couche cachée"
-    flags = check_list("tanh", tanh, wanted)
+    flags = [True] * layers if tanh is None else check_list("tanh", tanh, wanted)
     require(all(isinstance(flag, bool) for flag in flags), "tanh", f"être {wanted}", shown(tanh), TypeError)
     require(len(flags) == layers, "tanh", f"avoir un booléen par couche cachée, soit {layers}", shown(tanh))
     return tuple(flags)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from toylib._checks import check_choice, check_fits, check_real, require, shown
+from toylib._checks import check_choice, check_fits, check_real, refusing
 
 Schedule = Callable[[int, int], float]  # une fonction : (numéro du pas, nombre de pas) donne le facteur du taux
 
@@ -84,11 +84,6 @@ def factors(schedule: str | Schedule, steps: int) -> list[float]:
 def _factor(schedule: Schedule, step: int, steps: int) -> float:
     """Le facteur qu'une fonction donne au pas `step`."""
     name = f"schedule({step}, {steps})"
-    try:
-        found = schedule(step, steps)
-    except Exception as error:
-        reason = f"une fonction qui lève {type(error).__name__} ({shown(str(error))})"
-        raise ValueError(f"{name} doit donner le facteur du taux ; reçu : {reason}.") from error
-    factor = check_real(name, found)
-    require(factor >= 0, name, "être positif ou nul", factor)
-    return factor
+    with refusing(name, "donner le facteur du taux"):
+        factor = schedule(step, steps)
+    return check_real(name, factor, 0, wanted="être un nombre fini, positif ou nul")

@@ -13,8 +13,7 @@ from torch import nn
 from toylib._checks import (
     as_tensors,
     check_choice,
-    check_flag,
-    check_range,
+    check_list,
     check_rates,
     check_valid,
     check_weights,
@@ -176,25 +175,19 @@ class _Plan(NamedTuple):
 def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule, seed, valid, loss, weights) -> _Plan:
     """Vérifie les arguments de `sweep`."""
     models = _check_models(model)
-    lrs = check_rates(lrs, layers=len(models[0].tanh) + 1)
     sets = [] if valid is None else [check_valid(models[0], valid)]
     sets.append(as_tensors(models[0], data, target))
     epochs, n = check_whole("epochs", epochs), len(sets[-1][0])
     batch_size = n if batch_size is None else check_whole("batch_size", batch_size, 1)
     planned = factors(schedule, epochs * math.ceil(n / batch_size))
-    check_range(lrs, planned, sets[-1][0].dtype, check_choice("optimizer", optimizer, UPDATES))
-    task = Task(
-        copies=[(one, lr) for one in models for lr in lrs],
-        sets=[(x.T.contiguous(), labels) for x, labels in sets],
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        loss=LOSSES[check_choice("loss", loss, LOSSES)],
-        planned=planned,
-        state=_state(seed, epochs, n),
-    )
+    lrs = check_rates(lrs, len(models[0].tanh) + 1, sets[-1][0].dtype, planned)
+    optimizer, loss = check_choice("optimizer", optimizer, UPDATES), LOSSES[check_choice("loss", loss, LOSSES)]
+    require(isinstance(weights, bool), "weights", "être vrai ou faux (`True` ou `False`)", shown(weights), TypeError)
+    copies = [(one, lr) for one in models for lr in lrs]
+    sets = [(x.T.contiguous(), labels) for x, labels in sets]
+    task = Task(copies, sets, epochs, batch_size, optimizer, loss, planned, _state(seed, epochs, n))
     shape = (len(lrs),) if isinstance(model, Net) else (len(models), len(lrs))
-    return _Plan(np.array(lrs), shape, _blocks(task), check_flag("weights", weights))
+    return _Plan(np.array(lrs), shape, _blocks(task), weights)
 
 
 def _blocks(task: Task) -> list[Task]:
@@ -218,33 +211,19 @@ def _state(seed: int | None, epochs: int, n: int) -> torch.Tensor:
 
 
 def _check_models(model) -> list[Net]:
-    """Le réseau, ou les réseaux, qui doivent avoir la même architecture."""
-    several = list(model) if isinstance(model, Sequence) and not isinstance(model, str | bytes) else []
-    models = [model] if isinstance(model, Net) else several
-    nets = len(models) > 0 and all(isinstance(one, Net) for one in models)
-    found = [type(one).__name__ for one in models] or model
-    require(nets, "model", "être un réseau Net, ou une suite de Net", shown(found), TypeError)
+    """Le réseau, ou les réseaux, tous de même architecture, et tels que `Net(…)` les fait, à leurs poids près : ce que
+    le moteur sait refaire."""
+    wanted = "un Net ou une suite de Net, sans sous-classe, pour `sweep`"
+    models = check_list("model", [model] if isinstance(model, nn.Module) else model, wanted)
+    found = shown([type(one).__name__ for one in models])
+    require({type(one) for one in models} == {Net}, "model", f"être {wanted}", found, TypeError)
     for one in models:
-        _check_plain(one)
+        check_weights(one)
+        change = next((change for change, found in _changes(one) if found), None)
+        require(not change, "model", "être un Net dont rien n'a changé que les poids, pour `sweep`", change)
     kinds = {(one.tanh, *((part.shape, part.dtype) for part in one.parameters())) for one in models}
     require(len(kinds) == 1, "model", "être une suite de réseaux de même architecture", "des réseaux différents")
     return models
-
-
-def _check_plain(model: Net) -> None:
-    """Vérifie que `model` est tel que `Net(…)` le fait, aux valeurs de ses poids près : ce que `sweep` sait refaire.
-
-    Lève : `TypeError` pour une sous-classe, `ValueError` pour ce qui change le calcul ou l'apprentissage.
-
-    >>> _check_plain(Net(2))
-    """
-    found = type(model).__name__
-    require(type(model) is Net, "model", "être un Net, non une sous-classe, pour `sweep`", found, TypeError)
-    check_weights(model)
-    change = next((change for change, found in _changes(model) if found), None)
-    require(not change, "model", "être un Net dont rien n'a changé que les poids, pour `sweep`", change)
-    plain = not torch.is_autocast_enabled("cpu")
-    require(plain, "model", "calculer dans le type de ses poids, pour `sweep`", "`torch.autocast`")
 
 
 def _changes(model: Net) -> Iterator[tuple[str, object]]:
@@ -253,24 +232,20 @@ def _changes(model: Net) -> Iterator[tuple[str, object]]:
     count, modules = len(model.tanh) + 1, list(model.modules())
     yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * count]
     names, weights = zip(*model.named_parameters(remove_duplicate=False))
-    layers = [*(f"hidden.{i}" for i in range(count - 1)), "output"]
-    yield "des poids en plus ou en moins", list(names) != [f"{one}.{part}" for one in layers for part in _PARTS]
-    yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != _shapes(model, weights[::2])
+    layers = [*(f"hidden.{i}." for i in range(count - 1)), "output."]
+    yield "des poids en plus ou en moins", list(names) != [one + part for one in layers for part in ("weight", "bias")]
+    widths = [model.nins, *map(len, weights[:-2:2]), model.nout]
+    shapes = [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
+    yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != shapes
     yield "des poids partagés", len({one.data_ptr() for one in weights}) < len(weights)
     yield "des poids gelés", not all(one.requires_grad for one in weights)
     yield "une méthode forward remplacée", any("forward" in vars(one) for one in modules)
-    hooked = [vars(one).get(name) for one in modules for name in _HOOKS]
-    hooked += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
-    yield "des crochets (`hooks`)", any(hooked) or nn.modules.module._has_any_global_hook()
+    hooks = [hooks for one in modules for name, hooks in vars(one).items() if name in _HOOKS]
+    hooks += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
+    yield "des crochets (`hooks`)", any(hooks) or nn.modules.module._has_any_global_hook()
+    yield "un calcul sous `torch.autocast`", torch.is_autocast_enabled("cpu")
 
 
-def _shapes(model: Net, matrices: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:
-    """Les formes des poids et des biais de couches qui s'enchaînent, des largeurs de `matrices`."""
-    widths = [model.nins, *(len(one) for one in matrices[:-1]), model.nout]
-    return [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
-
-
-_PARTS = ("weight", "bias")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
@@ -279,19 +254,17 @@ def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Swee
     combien d'époques se sont ajoutées."""
     copies, length = math.prod(plan.shape), plan.tasks[0].epochs + 1
     curves: dict[str, np.ndarray] = {}
-    first = 0
-    for task in plan.tasks:
-        last, done = first + len(task.copies), 0
-        for epochs in _on_threads(_threads(task), _chunks(task, plan.weights)):
-            for name, part in _measures(task, epochs, plan.weights):
-                if name not in curves:
-                    curves[name] = np.empty((copies, length, *part.shape[2:]), part.dtype)
-                    curves[name][last:] = np.nan  # les blocs qui attendent leur tour
-                curves[name][first:last, done : done + len(epochs)] = part
-            done += len(epochs)
-            count(len(epochs))
-            yield _sweep(plan, curves, length if first else done)
-        first = last
+    for block, task in enumerate(plan.tasks):
+        first, done, epochs = block * len(plan.tasks[0].copies), 0, run(task)
+        while parts := _advance(task, epochs, plan.weights):
+            added = parts["loss"].shape[1]
+            for name, part in parts.items():
+                if name not in curves:  # NaN : les copies qui attendent leur tour
+                    curves[name] = np.full((copies, length, *part.shape[2:]), np.nan, part.dtype)
+                curves[name][first : first + len(part), done : done + added] = part
+            done += added
+            count(added)
+            yield _sweep(plan, curves, length if block else done)
 
 
 def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
@@ -303,46 +276,28 @@ def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
 
 
 @torch.inference_mode()
-def _chunks(task: Task, weights: bool) -> Iterator[list[Epoch]]:
-    """Les époques de `task`, par paquets de 10 ms environ ; avec une copie des poids de chacune, si on les demande."""
-    chunk, start = [], time.perf_counter()
-    for epoch in run(task):
-        chunk.append(epoch._replace(weights=epoch.weights.clone()) if weights else epoch)
-        if time.perf_counter() - start > CHUNK:
-            yield chunk
-            chunk, start = [], time.perf_counter()
-    if chunk:
-        yield chunk
-
-
-def _measures(task: Task, epochs: Sequence[Epoch], weights: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """Les courbes de `epochs`, par leur nom dans `Sweep` : perte et exactitude (K, T), et poids (K, T, D)."""
-    prefixes = ("valid_", "")[-len(task.sets) :]
-    for prefix, logits, (_, labels) in zip(prefixes, zip(*(epoch.logits for epoch in epochs)), task.sets):
-        z = torch.stack(logits, dim=1)
-        hits = z.max(dim=2).indices == labels  # comme argmax, et dix fois plus rapide
-        yield f"{prefix}loss", task.loss.value(z, labels).mean(dim=2).double().numpy()
-        yield f"{prefix}accuracy", hits.double().mean(dim=2).numpy()
-    if weights:
-        yield "weights", torch.stack([epoch.weights for epoch in epochs], dim=1).numpy()
-
-
-def _threads(task: Task) -> int:
-    """Un seul fil de calcul pour de petites couches."""
-    model = task.copies[0][0]
-    width = max(layer.weight.numel() for layer in (*model.hidden, model.output))
-    return 1 if width * task.sets[-1][0].shape[1] < SMALL else torch.get_num_threads()
-
-
-def _on_threads(threads: int, steps: Iterator) -> Iterator:
-    """Parcourt `steps` avec `threads` fils de calcul ; entre deux, l'appelant retrouve les siens."""
-    while True:
-        before = torch.get_num_threads()
+def _advance(task: Task, epochs: Iterator[Epoch], weights: bool) -> dict[str, np.ndarray]:
+    """Les courbes des époques suivantes, 10 ms environ ; rien, s'il n'y en a plus. L'appelant retrouve ses fils de
+    calcul ; de petites couches n'en ont qu'un."""
+    chunk, start, threads = [], time.perf_counter(), torch.get_num_threads()
+    width = max(part.numel() for part in task.copies[0][0].parameters())
+    torch.set_num_threads(1 if width * task.sets[-1][0].shape[1] < SMALL else threads)
+    try:
+        for epoch in epochs:
+            chunk.append(epoch._replace(weights=epoch.weights.clone()) if weights else epoch)
+            if time.perf_counter() - start > CHUNK:
+                break
+        return _measures(task, chunk, weights) if chunk else {}
+    finally:
         torch.set_num_threads(threads)
-        try:
-            step = next(steps, None)
-        finally:
-            torch.set_num_threads(before)
-        if step is None:
-            return
-        yield step
+
+
+def _measures(task: Task, epochs: Sequence[Epoch], weights: bool) -> dict[str, np.ndarray]:
+    """Les courbes de `epochs`, par leur nom dans `Sweep` : perte et exactitude (K, T), et poids (K, T, D)."""
+    curves = {"weights": torch.stack([epoch.weights for epoch in epochs], dim=1).numpy()} if weights else {}
+    for k, (_, labels) in enumerate(task.sets, -len(task.sets)):  # -1 : le jeu d'entraînement
+        prefix, z = ("valid_", "")[k], torch.stack([epoch.logits[k] for epoch in epochs], dim=1)
+        hits = z.max(dim=2).indices == labels  # comme argmax, et dix fois plus rapide
+        curves[f"{prefix}loss"] = task.loss.value(z, labels).mean(dim=2).double().numpy()
+        curves[f"{prefix}accuracy"] = hits.double().mean(dim=2).numpy()
+    return curves

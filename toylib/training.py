@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ from toylib._checks import (
     check_whole,
     mode,
     random_generator,
+    refusing,
     require,
-    shown,
 )
 from toylib.schedules import Schedule, factors
 
@@ -204,9 +204,7 @@ def measure(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> Score:
     return Score(loss.item(), accuracy.item())
 
 
-def _make_optimizer(
-    optimizer: str | Callable, model: nn.Module, lr: float, planned: Sequence[float]
-) -> torch.optim.Optimizer:
+def _make_optimizer(optimizer: Any, model: nn.Module, lr: float, planned: Sequence[float]) -> torch.optim.Optimizer:
     """L'optimiseur des poids de `model`, d'après son nom ou une fonction (params, lr) ; `planned` : le facteur du
     taux à chaque pas."""
     ready = isinstance(optimizer, torch.optim.Optimizer)
@@ -214,11 +212,8 @@ def _make_optimizer(
     require(not ready, "optimizer", "être un nom, une classe ou une fonction (params, lr)", found, TypeError)
     # ce qui s'appelle (callable), classe ou fonction, sert tel quel ; sinon, c'est un nom d'OPTIMIZERS
     make = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
-    try:
+    with refusing("optimizer", "rendre un optimiseur, de (params, lr)"):
         made = make(list(model.parameters()), lr)
-    except Exception as error:
-        found = f"une fonction qui lève {type(error).__name__} ({shown(str(error))})"
-        raise ValueError(f"optimizer doit rendre un optimiseur, de (params, lr) ; reçu : {found}.") from error
     check_optimizer(made, model, planned)
     return made
 
