@@ -1,6 +1,6 @@
 """Les figures : chaque fonction dessine sur des axes `ax` et les rend. Nombres à virgule décimale."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,25 +20,19 @@ from toylib.network import Net
 from toylib.sweep import Sweep, median
 from toylib.training import History
 
-# Okabe & Ito, « Color Universal Design », 2008 ; le trait change avec la couleur.
-STYLES: tuple[dict[str, Any], ...] = (
-    {"color": "#0072B2", "linestyle": "-"},
-    {"color": "#D55E00", "linestyle": (0, (6, 2))},
-    {"color": "#009E73", "linestyle": (0, (1.2, 1.2))},
-    {"color": "#CC79A7", "linestyle": (0, (8, 2, 1.5, 2))},
-    {"color": "#000000", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
-    {"color": "#56B4E9", "linestyle": (0, (12, 3))},
+# Okabe & Ito, « Color Universal Design », 2008. Par couleur : le trait d'une courbe, qui change avec elle ; la forme
+# des points d'une classe, et le fond de sa région.
+_PALETTE: tuple[tuple[str, Any, str, str], ...] = (
+    ("#0072B2", "-", "^", "#CFE3F1"),
+    ("#D55E00", (0, (6, 2)), "o", "#FBE3D0"),
+    ("#009E73", (0, (1.2, 1.2)), "s", "#CFEDE3"),
+    ("#CC79A7", (0, (8, 2, 1.5, 2)), "D", "#F5E4ED"),
+    ("#000000", (0, (3, 1, 1, 1, 1, 1)), "v", "#DDDDDD"),
+    ("#56B4E9", (0, (12, 3)), "P", "#E3F3FC"),
 )
+STYLES: tuple[dict[str, Any], ...] = tuple({"color": color, "linestyle": dash} for color, dash, *_ in _PALETTE)
+CLASSES = tuple((color, *points) for color, _, *points in (_PALETTE[1], _PALETTE[0], *_PALETTE[2:]))
 LOSS_RANGE = (1e-3, 10.0)
-# Par classe : la couleur et la forme de ses points, et le fond de sa région.
-CLASSES = (
-    ("#D55E00", "o", "#FBE3D0"),
-    ("#0072B2", "^", "#CFE3F1"),
-    ("#009E73", "s", "#CFEDE3"),
-    ("#CC79A7", "D", "#F5E4ED"),
-    ("#000000", "v", "#DDDDDD"),
-    ("#56B4E9", "P", "#E3F3FC"),
-)
 _number = partial(comma, digits=6)  # le nom d'une graduation
 
 
@@ -61,26 +55,37 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     """
     found = type(history).__name__
     require(isinstance(history, History), "history", "être un History, que rend train", found, TypeError)
-    check_choice("metric", metric, METRIC_NAMES)
-    ax = _check_axes(ax, label)
+    ax = _check_axes(ax, metric, label)
     style = STYLES[len(ax.lines) % len(STYLES)]
-    curve, valid = getattr(history, metric), getattr(history, f"valid_{metric}")
-    ax.plot(drawable(curve, metric), label=label, linewidth=2.5, **style)
-    if valid is not None:
-        name = "validation" if label is None else f"{label}, validation"
-        ax.plot(drawable(valid, metric), label=name, linewidth=1.2, **style)
+    for curve, name in _curves(history, metric, label):
+        ax.plot(curve, **name, **style)
     format_axes(ax, metric)
-    if label is not None or valid is not None:
-        ax.legend(handlelength=3.5)
+    _draw_legend(ax)
     return ax
 
 
-def _check_axes(ax: Axes | None, label: str | None = None) -> Axes:
+def _check_axes(ax: Axes | None, metric: str = "loss", label: str | None = None) -> Axes:
     """Les axes où dessiner, ceux de la figure courante par défaut ; `label` doit être un texte."""
+    check_choice("metric", metric, METRIC_NAMES)
     found = type(ax).__name__
     require(isinstance(ax, Axes | None), "ax", "être les axes d'un seul graphique (Axes)", found, TypeError)
     require(isinstance(label, str | None), "label", "être un texte", shown(label), TypeError)
     return plt.gca() if ax is None else ax
+
+
+def _curves(curves: History | Sweep, metric: str, label: str | None) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """La courbe de `metric`, puis, s'il y en a une, celle de validation, plus fine ; et comment les tracer."""
+    valid = "validation" if label is None else f"{label}, validation"
+    for field, name, width in ((metric, label, 2.5), (f"valid_{metric}", valid, 1.2)):
+        if getattr(curves, field) is not None:
+            yield drawable(getattr(curves, field), metric), {"label": name, "linewidth": width}
+
+
+def _draw_legend(ax: Axes, top: Axes | None = None) -> None:
+    """La légende des courbes de `ax` qui ont un nom, sur les axes `top`."""
+    handles, names = ax.get_legend_handles_labels()
+    if names:
+        (top or ax).legend(handles, names, handlelength=3.5)
 
 
 def drawable(curve: np.ndarray, metric: str) -> np.ndarray:
@@ -89,9 +94,7 @@ def drawable(curve: np.ndarray, metric: str) -> np.ndarray:
     >>> drawable(np.array([0.7, np.nan, 1e9]), "loss").tolist()
     [0.7, 10.0, 10.0]
     """
-    if metric == "accuracy":
-        return curve
-    return np.clip(np.nan_to_num(curve, nan=np.inf), *LOSS_RANGE)
+    return curve if metric == "accuracy" else np.clip(np.nan_to_num(curve, nan=np.inf), *LOSS_RANGE)
 
 
 def format_axes(ax: Axes, metric: str) -> None:
@@ -102,16 +105,14 @@ def format_axes(ax: Axes, metric: str) -> None:
     >>> ax.get_ylabel()
     'Exactitude'
     """
-    ax.set(xlabel="Époque", ylabel=METRIC_NAMES[metric])
+    low, high = LOSS_RANGE
+    loss, accuracy = ("log", (low / 1.1, high * 1.1), _number), ("linear", (0, 1.02), percent)
+    scale, limits, name = loss if metric == "loss" else accuracy
+    ax.set(xlabel="Époque", ylabel=METRIC_NAMES[metric], yscale=scale, ylim=limits)
     ax.grid(color="0.88")
     ax.set_axisbelow(True)
-    if metric == "loss":
-        low, high = LOSS_RANGE
-        ax.set(yscale="log", ylim=(low / 1.1, high * 1.1))
-    else:
-        ax.set(yscale="linear", ylim=(0, 1.02))
     put_ticks(ax.xaxis)
-    put_ticks(ax.yaxis, name=percent if metric == "accuracy" else _number)
+    put_ticks(ax.yaxis, name=name)
 
 
 def put_ticks(axis: Axis, *values: float, name: Callable[[float], str] = _number) -> None:
@@ -150,9 +151,7 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
     ['trop petit', 'bon', 'trop grand']
     """
     _check_sweep(sweep)
-    if metric is not None:
-        check_choice("metric", metric, METRIC_NAMES)
-    top = ax = _check_axes(ax, label)
+    top = ax = _check_axes(ax, "loss" if metric is None else metric, label)
     if label is None:
         _draw_zones(ax, sweep)
     if metric is None:
@@ -163,9 +162,7 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
         top.grid(visible=False)
     else:
         _draw_final(ax, sweep, metric, label, STYLES[len(ax.lines) % len(STYLES)])
-    handles, names = ax.get_legend_handles_labels()
-    if names:
-        top.legend(handles, names, handlelength=3.5)
+    _draw_legend(ax, top)
     return ax
 
 
@@ -178,26 +175,21 @@ def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: d
     """La valeur finale de `metric` selon le taux, en échelle logarithmique."""
     order = sweep.lrs.argsort()
     lrs = sweep.lrs[order]
-    for prefix, width in (("", 2.5), ("valid_", 1.2)):
-        curves = getattr(sweep, prefix + metric)
-        if curves is None:
-            continue
-        final = np.atleast_2d(drawable(curves[..., order, -1], metric))
+    for curves, name in _curves(sweep, metric, label):
+        final = np.atleast_2d(curves[..., order, -1])
         if len(final) > 1:
             ax.fill_between(lrs, final.min(axis=0), final.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
-        name = label if not prefix else "validation" if label is None else f"{label}, validation"
-        ax.plot(lrs, np.median(final, axis=0), label=name, linewidth=width, **style)
+        ax.plot(lrs, np.median(final, axis=0), **name, **style)
     format_axes(ax, metric)
-    ax.set(xscale="log", xlim=(lrs[0] / 1.02, lrs[-1] * 1.02), xlabel="Taux d'apprentissage")
-    ax.set_ylabel(f"{METRIC_NAMES[metric]}, à la fin")
+    ax.set(xscale="log", xlim=(lrs[0] / 1.02, lrs[-1] * 1.02))
+    ax.set(xlabel="Taux d'apprentissage", ylabel=f"{METRIC_NAMES[metric]}, à la fin")
     put_ticks(ax.xaxis)
 
 
 def _draw_zones(ax: Axes, sweep: Sweep) -> None:
     """Le domaine des bons taux en fond clair, et le nom de chaque zone en haut."""
     lrs, good = np.sort(sweep.lrs), sweep.good()
-    between = np.sqrt(lrs[1:] * lrs[:-1])  # une zone finit à mi-chemin de deux taux
-    edges = np.array([lrs[0] / 1.02, *between, lrs[-1] * 1.02])
+    edges = np.array([lrs[0] / 1.02, *np.sqrt(lrs[1:] * lrs[:-1]), lrs[-1] * 1.02])  # à mi-chemin de deux taux
     if good is None:
         zones = [("aucun taux n'apprend", edges[0], edges[-1])]
     else:
@@ -225,11 +217,9 @@ def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -
     2
     """
     _check_sweep(sweep)
-    check_choice("metric", metric, METRIC_NAMES)
-    ax = _check_axes(ax)
-    lrs = sweep.lrs
-    colors = ScalarMappable(LogNorm(min(lrs) / 1.01, max(lrs) * 1.01), "viridis")
-    for lr, curve in zip(lrs, median(getattr(sweep, metric))):
+    ax = _check_axes(ax, metric)
+    colors = ScalarMappable(LogNorm(sweep.lrs.min() / 1.01, sweep.lrs.max() * 1.01), "viridis")
+    for lr, curve in zip(sweep.lrs, median(getattr(sweep, metric))):
         ax.plot(drawable(curve, metric), color=colors.to_rgba(lr), linewidth=1.5)
     format_axes(ax, metric)
     bar = ax.figure.colorbar(colors, ax=ax, label="Taux d'apprentissage")
@@ -288,8 +278,8 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     'Première entrée'
     """
     x, labels = as_tensors(model, data, target)
-    plane = model.nins == 2 <= model.nout
-    require(plane, "model", "avoir 2 entrées et 2 sorties au moins", f"{model.nins} et {model.nout}")
+    found = f"{model.nins} et {model.nout}"
+    require(model.nins == 2 <= model.nout, "model", "avoir 2 entrées et 2 sorties au moins", found)
     check_drawn("model", model.nout)
     ax = plot_data(data, one_hot(labels, model.nout), ax)
     sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T]
