@@ -4,7 +4,7 @@ import inspect
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-LARGEST = sys.float_info.max
+MAX = sys.float_info.max
 
 
 def shown(value: object) -> str:
@@ -78,7 +78,7 @@ def check_fits(name: str, count: int) -> None:
 
 
 def check_real(
-    name: str, value: Any, low: float = -LARGEST, high: float = LARGEST, wanted: str = "être un nombre fini"
+    name: str, value: Any, low: float = -MAX, high: float = MAX, wanted: str = "être un nombre fini"
 ) -> float:
     """Rend `value` s'il est un nombre réel, entre `low` et `high` ; sinon, dit qu'il doit `wanted`.
 
@@ -139,18 +139,21 @@ def check_lrs(values: object, name: str = "lrs", dtype: torch.dtype = torch.floa
     return [check_lr(lr, f"{name}[{i}]", dtype) for i, lr in enumerate(values)]
 
 
-def check_rates(values: object, layers: int, dtype: torch.dtype) -> list[float] | list[list[float]]:
-    """Rend les taux de la suite `values`, comme `check_lrs` ; ou, si ce sont des suites, un taux par couche.
+def check_rates(values: object, layers: int, dtype: torch.dtype, planned: Sequence[float]) -> list:
+    """Rend les taux de la suite `values`, comme `check_lrs` ; ou, si ce sont des suites, un taux par couche. Des poids
+    `dtype` doivent pouvoir suivre chacun, multiplié par les facteurs `planned`.
 
-    >>> check_rates([[0.1, 0.2], [1, 2]], layers=2, dtype=torch.float32)
+    >>> check_rates([[0.1, 0.2], [1, 2]], layers=2, dtype=torch.float32, planned=[1.0])
     [[0.1, 0.2], [1.0, 2.0]]
     """
     rows = check_list("lrs", values, "une suite de taux, comme (0.01, 0.1)")
-    if not rows or not hasattr(_plain(rows[0]), "__iter__"):
-        return check_lrs(rows, dtype=dtype)
-    rates = [check_lrs(row, f"lrs[{i}]", dtype) for i, row in enumerate(rows)]
-    for i, row in enumerate(rates):
-        require(len(row) == layers, f"lrs[{i}]", f"avoir un taux par couche, soit {layers}", len(row))
+    if rows and hasattr(_plain(rows[0]), "__iter__"):
+        rates: list = [check_lrs(row, f"lrs[{i}]", dtype) for i, row in enumerate(rows)]
+        for i, row in enumerate(rates):
+            require(len(row) == layers, f"lrs[{i}]", f"avoir un taux par couche, soit {layers}", len(row))
+    else:
+        rates = check_lrs(rows, dtype=dtype)
+    check_planned(planned, np.max(rates), dtype)
     return rates
 
 
@@ -390,18 +393,14 @@ def check_optimizer(made: Any, model: nn.Module, planned: Sequence[float]) -> No
     parts, own = [part for group in made.param_groups for part in group["params"]], set(model.parameters())
     foreign = len(set(parts) - own)
     require(not foreign, "optimizer", "porter sur les poids de model seuls", f"{foreign} paramètres étrangers")
-    learns = any(part.requires_grad for part in parts) and not any(part.is_inference() for part in parts)
-    found = "des poids tous gelés, ou créés sous `torch.inference_mode`"
+    fixed = any(part.is_inference() for part in parts)
+    learns = any(part.requires_grad for part in parts) and not fixed
+    found = "des poids créés sous `torch.inference_mode`" if fixed else "des poids tous gelés"
     require(learns, "model", "avoir des poids modifiables, un au moins à apprendre (`requires_grad`)", found)
-    _check_rates_of(made, check_weights(model)[0], planned)
-
-
-def _check_rates_of(made: torch.optim.Optimizer, dtype: torch.dtype, planned: Sequence[float]) -> None:
-    """Vérifie le taux de chaque groupe de poids, et ce que les facteurs `planned` en font."""
     for group in made.param_groups:
         beta = float(group.get("betas", (0.0,))[0])
         gain = 1 / (1 - beta) if 0 <= beta < 1 else 1.0  # de ce qu'Adam fait du taux, à son premier pas
         rated = "lr" in group or set(planned) <= {1.0}
         require(rated, "optimizer", "avoir un taux lr à planifier", f"{type(made).__name__}, sans lr")
         if "lr" in group:
-            check_planned(planned, check_lr(float(group["lr"]), "lr", dtype, gain), dtype, gain)
+            check_planned(planned, check_lr(float(group["lr"]), "lr", parts[0].dtype, gain), parts[0].dtype, gain)

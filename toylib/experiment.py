@@ -1,7 +1,7 @@
 """L'expérience du texte d'origine : un réseau neuf par taux d'apprentissage, un tableau, une figure."""
 
 import time
-from argparse import SUPPRESS, ArgumentParser
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -47,7 +47,7 @@ def toytest(
     3
     """
     lrs = check_lrs(lrs, dtype=torch.float32)
-    require(len(set(lrs)) == len(lrs), "lrs", "être fait de taux différents", f"{lrs}, où l'un est deux fois")
+    require(len(set(lrs)) == len(lrs), "lrs", "être fait de taux différents", f"{max(lrs, key=lrs.count)} deux fois")
     epochs = check_whole("epochs", epochs)
     check_choice("optimizer", optimizer, OPTIMIZERS)
     out = None if out is None else check_file("out", out, (".png", ".jpg", ".webp", ".pdf", ".svg"))
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        toytest(**vars(options))
+        toytest(**{name: value for name, value in vars(options).items() if value is not None})
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     except OSError:
@@ -122,24 +122,22 @@ _FRENCH = {
     "ignored explicit argument": "ne prend pas de valeur :",
     "expected one argument": "il faut une valeur",
     "invalid int value:": "il faut un entier ; reçu :",
-    "invalid _real value:": "il faut des nombres ; reçu :",
+    "invalid _rate value:": "il faut des nombres ; reçu :",
     "argument ": "option ",
 }
 
 
-def _real(text: str) -> float:
-    """Lit un nombre, à virgule ou à point."""
+def _rate(text: str) -> float:
+    """Lit un taux, à virgule ou à point."""
     return float(text.replace(",", "."))
 
 
 def _parser() -> ArgumentParser:
     """Les options de la commande."""
-    parser = _Parser(
-        "python -m toylib", description="Compare des taux d'apprentissage.", add_help=False, argument_default=SUPPRESS
-    )  # une option absente est laissée à toytest
+    parser = _Parser("python -m toylib", description="Compare des taux d'apprentissage.", add_help=False)
     add = parser.add_argument
     add("-h", "--help", action="help", help="affiche cette aide")
-    add("--lrs", type=_real, nargs="+", metavar="TAUX", help="taux à comparer")
+    add("--lrs", type=_rate, nargs="+", metavar="TAUX", help="taux à comparer")
     add("--epochs", type=int, metavar="N", help="nombre d'époques (100)")
     add("--optimizer", metavar="NOM", help=f"{', '.join(OPTIMIZERS)} (adam)")
     add("--rule", metavar="NOM", help=f"règle des données : {', '.join(RULES)} (sum)")

@@ -31,7 +31,7 @@ _PALETTE: tuple[tuple[str, Any, str, str], ...] = (
     ("#56B4E9", (0, (12, 3)), "P", "#E3F3FC"),
 )
 STYLES: tuple[dict[str, Any], ...] = tuple({"color": color, "linestyle": dash} for color, dash, *_ in _PALETTE)
-CLASSES = [(color, *points) for color, _, *points in (_PALETTE[1], _PALETTE[0], *_PALETTE[2:])]
+CLASSES = tuple((color, *points) for color, _, *points in (_PALETTE[1], _PALETTE[0], *_PALETTE[2:]))
 LOSS_RANGE = (1e-3, 10.0)
 _number = partial(comma, digits=6)  # le nom d'une graduation
 
@@ -278,8 +278,8 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     'Première entrée'
     """
     x, labels = as_tensors(model, data, target)
-    plane = model.nins == 2 <= model.nout
-    require(plane, "model", "avoir 2 entrées et 2 sorties au moins", f"{model.nins} et {model.nout}")
+    found = f"{model.nins} et {model.nout}"
+    require(model.nins == 2 <= model.nout, "model", "avoir 2 entrées et 2 sorties au moins", found)
     check_drawn("model", model.nout)
     ax = plot_data(data, one_hot(labels, model.nout), ax)
     sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T]

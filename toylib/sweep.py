@@ -14,7 +14,6 @@ from toylib._checks import (
     as_tensors,
     check_choice,
     check_list,
-    check_planned,
     check_rates,
     check_valid,
     check_weights,
@@ -176,14 +175,12 @@ class _Plan(NamedTuple):
 def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule, seed, valid, loss, weights) -> _Plan:
     """Vérifie les arguments de `sweep`."""
     models = _check_models(model)
-    dtype, _ = check_weights(models[0])
-    lrs = check_rates(lrs, len(models[0].tanh) + 1, dtype)
     sets = [] if valid is None else [check_valid(models[0], valid)]
     sets.append(as_tensors(models[0], data, target))
     epochs, n = check_whole("epochs", epochs), len(sets[-1][0])
     batch_size = n if batch_size is None else check_whole("batch_size", batch_size, 1)
     planned = factors(schedule, epochs * math.ceil(n / batch_size))
-    check_planned(planned, np.max(lrs), dtype)
+    lrs = check_rates(lrs, len(models[0].tanh) + 1, sets[-1][0].dtype, planned)
     optimizer, loss = check_choice("optimizer", optimizer, UPDATES), LOSSES[check_choice("loss", loss, LOSSES)]
     require(isinstance(weights, bool), "weights", "être vrai ou faux (`True` ou `False`)", shown(weights), TypeError)
     copies = [(one, lr) for one in models for lr in lrs]
@@ -235,10 +232,11 @@ def _changes(model: Net) -> Iterator[tuple[str, object]]:
     modules, layers = list(model.modules()), [nn.Linear] * (len(model.tanh) + 1)
     yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *layers]
     names, weights = zip(*model.named_parameters(remove_duplicate=False))
-    widths = [len(one) for one in weights if one.ndim == 2]
-    plain = dict(Net(model.nins, model.nout, widths[:-1], seed=0).named_parameters())
-    yield "des poids en plus ou en moins", list(names) != list(plain)
-    yield "des couches qui ne s'enchaînent pas", any(a.shape != b.shape for a, b in zip(weights, plain.values()))
+    layers = [*(f"hidden.{i}." for i in range(count - 1)), "output."]
+    yield "des poids en plus ou en moins", list(names) != [one + part for one in layers for part in ("weight", "bias")]
+    widths = [model.nins, *map(len, weights[:-2:2]), model.nout]
+    shapes = [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
+    yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != shapes
     yield "des poids partagés", len({one.data_ptr() for one in weights}) < len(weights)
     yield "des poids gelés", not all(one.requires_grad for one in weights)
     yield "une méthode forward remplacée", any("forward" in vars(one) for one in modules)
