@@ -95,9 +95,10 @@ def check_real(
 
 def _plain(value: Any) -> Any:
     """`value`, ou le nombre que porte un tableau ou un tenseur sans dimension."""
-    with suppress(Exception):  # un tenseur « meta » n'a pas de valeur
+    try:
         return value.item() if getattr(value, "ndim", None) == 0 else value
-    return value
+    except Exception:  # un tenseur « meta » n'a pas de valeur
+        return value
 
 
 def check_lr(value: object, name: str = "lr", dtype: torch.dtype = torch.float64, gain: float = 10.0) -> float:

@@ -60,11 +60,11 @@ class Net(nn.Module):
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
     check_fits("hidden", nins * nout)
+    layer, bound = nn.Linear(nins, nout, device="meta"), nins**-0.5  # nn.Linear(nins, nout), sans poids encore
     with refusing("hidden", "tenir en mémoire", f"une couche de {nout} × {nins} poids"):
-        layer = nn.utils.skip_init(nn.Linear, nins, nout)  # nn.Linear(nins, nout), aux poids pas encore tirés
-    bound = nins**-0.5
-    for part in layer.parameters():
-        nn.init.uniform_(part, -bound, bound, generator=generator)
+        weight, bias = torch.empty(nout, nins), torch.empty(nout)
+    layer.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
+    layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
     return layer
 
 

@@ -229,8 +229,8 @@ def _check_models(model) -> list[Net]:
 def _changes(model: Net) -> Iterator[tuple[str, object]]:
     """Ce qui ferait d'un réseau autre chose qu'un `Net`, et si c'est le cas ; chacun suppose que les précédents ne le
     sont pas."""
-    modules, layers = list(model.modules()), [nn.Linear] * (len(model.tanh) + 1)
-    yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *layers]
+    count, modules = len(model.tanh) + 1, list(model.modules())
+    yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * count]
     names, weights = zip(*model.named_parameters(remove_duplicate=False))
     layers = [*(f"hidden.{i}." for i in range(count - 1)), "output."]
     yield "des poids en plus ou en moins", list(names) != [one + part for one in layers for part in ("weight", "bias")]
