@@ -125,6 +125,13 @@ def test_the_header_says_the_minutes_that_the_lesson_counts(path):
     assert alone <= 60
 
 
+def test_the_readme_and_the_guide_say_the_same_minutes():
+    minutes = {path.name[:2]: str(measure(path).rounded()[1]) for path in LESSONS}
+    readme = re.findall(r"^\| \[(\d\d) · .*\| (\d+)\smin \|$", (FOLDER.parent / "README.md").read_text("utf-8"), re.M)
+    plans = (FOLDER / "GUIDE_ENSEIGNANT.md").read_text("utf-8").partition("## Plans de séance")[2].partition(".")[0]
+    assert dict(readme) == dict(re.findall(r"(\d\d), (\d+)\smin", plans)) == minutes
+
+
 def test_a_lesson_leads_to_its_solutions_and_to_the_next_one():
     for path, following in zip(LESSONS, [*LESSONS[1:], None]):
         end = prose(nbformat.read(path, as_version=4))[-1]
