@@ -13,7 +13,7 @@ TASK = {"n": 1000, "nins": 3, "rule": "band", "noise": 0.05}
 def validation_loss(lr: float) -> list[float]:
     """Le taux `lr`, et la perte de validation finale qu'il donne, médiane de cinq réseaux.
 
-    SGD, 30 époques, en lots de 50. Une perte qui n'est plus un nombre compte pour infinie.
+    SGD, 30 époques, en lots de 50. Une perte qui n'est plus un nombre compte pour infinie.
 
     Lève : `ValueError` ou `TypeError` si `lr` n'est pas un taux.
 
