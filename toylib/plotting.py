@@ -127,7 +127,7 @@ def put_ticks(axis: Axis, *values: float, name: Callable[[float], str] = _number
     """
     if values:
         axis.set_ticks(values)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value).replace("-", "−")))
     axis.set_minor_formatter(NullFormatter())
 
 

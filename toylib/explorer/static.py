@@ -72,7 +72,9 @@ def describe(rates: dict[str, Rate], config: Config) -> str:
 def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[str, Rate], net: Net | None) -> bytes:
     """Le PNG des vues demandées : les courbes de trois taux, la courbe en U, et la frontière de `net`, au bon taux."""
     panels = [panel for view in views for panel in PANELS[view]]
-    figure = make_figure((480 * len(panels), 400), len(panels))
+    figure, width = make_figure((480 * len(panels), 400), len(panels), "none"), 1 / len(panels)
+    # Des marges fixes : les chercher prendrait autant que dessiner.
+    figure.subplots_adjust(0.18 * width, 0.13, 1 - 0.03 * width, 0.9, 0.21 / 0.79)
     for ax, panel in zip(figure.axes, panels):
         if panel == "boundary":
             plot_boundary(net, *config.data(), ax)
