@@ -22,7 +22,7 @@ import cours
 
 HERE = Path(__file__).resolve().parent
 PREFIX, SETTINGS, UNITS = Path("/opt/hub"), Path("/etc/toylib/hub.env"), Path("/etc/systemd/system")
-COMMAND = Path("/usr/local/sbin/classe")
+COMMAND, KERNEL = Path("/usr/local/sbin/classe"), "ipython_kernel_config.py"
 PROXY = "configurable-http-proxy@5.3.0"  # le proxy de JupyterHub ; la version que le hub a essayée
 SYSTEMD, NODE = 247, 20
 FIRST_SETTINGS = """# Les réglages du hub, que docs/classe.md décrit. Pour en changer un, ôtez le # de sa ligne, puis :
@@ -86,6 +86,8 @@ def install_packages():
     cours._step("Installation du cours et du hub", wanted, cours.explain)
     cours._step("Installation du proxy", ["npm", "install", "--silent", "--prefix", PREFIX, PROXY], cours.explain)
     cours.write_settings(PREFIX)
+    (PREFIX / "etc" / "ipython").mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE / KERNEL, PREFIX / "etc" / "ipython")
 
 
 def write_units():

@@ -5,8 +5,10 @@ enregistre ce qui a changé et réunit les versions ; mais ses commandes s'arr�
 la place d'un dossier, quand une leçon a changé de nom, ou quand l'histoire du cours a été réécrite. On range donc.
 """
 
+import ctypes
 import os
 import subprocess
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -120,5 +122,14 @@ async def start_kernel(manager: AsyncMappingKernelManager, *arguments, **options
     return await start(manager, *arguments, **options)
 
 
+def give_memory_back() -> None:
+    """Rend au système, toutes les demi-minutes, la mémoire que le serveur a libérée : malloc la garderait."""
+    while True:
+        time.sleep(30)
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+if NOTEBOOKS:
+    threading.Thread(target=give_memory_back, daemon=True).start()
 GitPuller.update_remotes, GitPuller.__init__ = update_remotes, refuse_hidden_folders
 AsyncMappingKernelManager.start_kernel = start_kernel

@@ -11,6 +11,7 @@ CREDENTIALS = ("keyfile", "certfile", "cafile")
 # Hors de son dossier, d'un /tmp et d'un /dev/shm à lui, l'élève n'écrit nulle part ; il ne voit que ses processus.
 WALLS = {
     "ProtectSystem": "strict",
+    "ProtectHome": "yes",
     "ProtectProc": "invisible",
     "TemporaryFileSystem": "/dev/shm:mode=1777",
     "InaccessiblePaths": "-/run/dbus",

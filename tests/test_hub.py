@@ -8,6 +8,7 @@ import asyncio
 import os
 import pwd
 import re
+import subprocess
 import sys
 import tempfile
 import threading
@@ -187,7 +188,7 @@ def test_a_student_writes_at_home_alone_and_sees_nobody(unit):
     assert (found["ProtectSystem"], found["ReadWritePaths"]) == ("strict", unit["working_dir"])
     assert unit["working_dir"].endswith("/eleves/alice")
     assert (found["PrivateTmp"], found["NoNewPrivileges"], found["ProtectProc"]) == ("yes", "yes", "invisible")
-    assert found["TemporaryFileSystem"].startswith("/dev/shm:")
+    assert (found["ProtectHome"], found["TemporaryFileSystem"]) == ("yes", "/dev/shm:mode=1777")
 
 
 def test_each_student_has_an_address_and_certificates_that_systemd_hands_over(unit):
@@ -259,6 +260,31 @@ def test_the_hub_answers_while_a_password_is_checked(data):
         return pending
 
     assert asyncio.run(try_one())
+
+
+LIGHT = """
+import sys
+exec(open(sys.argv[1], encoding="utf-8").read())
+import torch
+torch.manual_seed(0)
+layer = torch.nn.Linear(2, 2)
+optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+layer(torch.ones(1, 2)).sum().backward()
+optimizer.step()
+print("sympy" in sys.modules, layer.weight.sum().item())
+print(torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item(), "sympy" in sys.modules)
+optimizer.step()
+"""
+
+
+def test_a_kernel_leaves_the_compiler_alone_until_something_is_compiled(tmp_path):
+    """Les mêmes poids qu'avec le vrai compilateur ; sans ce fichier, le premier pas l'importe."""
+    (tmp_path / "rien.py").write_text("")
+    options = {"capture_output": True, "env": {**os.environ, "HUB_CARNETS": "8"}, "text": True, "check": True}
+    paths = (ROOT / "hub" / installer.KERNEL, tmp_path / "rien.py")
+    said = [subprocess.run([sys.executable, "-c", LIGHT, path], **options).stdout.split() for path in paths]
+    assert [(before, after) for before, _, _, after in said] == [("False", "True"), ("True", "True")]
+    assert said[0][1:3] == said[1][1:3]
 
 
 def test_the_installer_writes_units_and_keeps_the_settings(tmp_path, monkeypatch):

@@ -240,11 +240,25 @@ def test_the_code_of_the_hub_is_short_and_its_french_typeset(path):
 WORDS = (
     COURSE
     | CODE
-    | {"alice", "bcrypt", "ecole", "lock", "ort", "restart", "scrypt", "sqlite", "systemctl", "Goff", "Root"}
+    | {"alice", "bcrypt", "ecole", "lock", "malloc", "ort", "restart", "scrypt", "sqlite", "systemctl", "Goff", "Root"}
 )
 
 
-OWN = {"alice", "bcrypt", "ecole", "Goff", "lock", "ort", "restart", "Root", "scrypt", "sqlite", "systemctl"}
+OWN = {
+    "alice",
+    "bcrypt",
+    "ecole",
+    "Goff",
+    "lock",
+    "malloc",
+    "ort",
+    "restart",
+    "Root",
+    "scrypt",
+    "sqlite",
+    "sympy",
+    "systemctl",
+}
 
 
 def readable(path):

@@ -5,8 +5,8 @@ Pour chaque nombre d'élèves (1, 10 et 30 si l'on n'en dit rien), un hub neuf, 
 une minute le curseur de l'explorateur comme à la main : des rafales de 10 crans, 100 à 150 ms par cran, et des pauses
 de 3 à 6 s. Chacun enregistre son carnet, que l'on relit sur le disque une fois le hub arrêté.
 
-Avant la leçon, chacun ouvre un noyau qui ne fait qu'importer torch, matplotlib et ipywidgets et un pas d'optimiseur :
-c'est le plancher, ce que coûterait le même hub sans ce cours, dans la même mesure et avec autant d'élèves.
+Avant cela, autant d'élèves, sur un hub à qui ce cours n'a rien réglé (ni variables, ni arguments), ouvrent un noyau qui
+importe torch, matplotlib et ipywidgets et fait un pas d'optimiseur : c'est le plancher de leur mémoire.
 
 Le tableau donne, par élève, ce plancher, la mémoire de ses processus (PSS : ce qui est partagé compte pour la part de
 chacun ; RSS), le rapport des deux et ce qu'il prend d'un cœur, les secondes de l'arrivée au serveur prêt puis à la
@@ -42,6 +42,7 @@ SECONDS, TICKS, LATE = float(os.environ.get("CLASSE_SECONDES", 60)), 10, 30  # d
 FIRST_UID = 50000
 PASSWORD = "mot de passe de {}"
 HUB = ROOT / "hub"
+BARE = "load_subconfig({config!r})\nc.Spawner.environment, c.Spawner.args = {{}}, []\n"
 FLOOR = """
 import ipywidgets, torch
 import matplotlib.pyplot as plt
@@ -97,7 +98,7 @@ class Student:
         """Ouvre un noyau, celui du carnet `path`."""
         session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
         answer = await self._ask("POST", f"{self.server}/api/sessions", json=session, headers=self.headers)
-        self.session, self.channels = answer["id"], f"{self.server}/api/kernels/{answer['kernel']['id']}/channels"
+        self.channels = f"{self.server}/api/kernels/{answer['kernel']['id']}/channels"
         await self.connect()
 
     async def connect(self) -> None:
@@ -111,10 +112,6 @@ class Student:
         reply, outputs = await self.kernel.execute(code)
         printed = "".join(one.get("text", "") for one in outputs)
         return printed if reply["status"] == "ok" else f"{printed}{reply.get('ename')} : {reply.get('evalue')}"
-
-    async def close_kernel(self) -> None:
-        """Ferme le noyau ouvert."""
-        await self._ask("DELETE", f"{self.server}/api/sessions/{self.session}", headers=self.headers, text=True)
 
     async def open_lesson(self) -> None:
         """Dépose la leçon 07 dans son dossier et lui ouvre un noyau."""
@@ -151,7 +148,7 @@ class Student:
             sent.append((time.perf_counter(), self.kernel.labels[index]))
             await self.kernel.move(index)
             await asyncio.sleep(rng.uniform(0.10, 0.15))
-        while not (answers := self.kernel.answers(sent))[-1]:
+        while (answers := self.kernel.answers(sent))[-1] is None:
             if time.perf_counter() > sent[-1][0] + LATE:
                 self.errors.append(f"pas de réponse en {LATE} s")
                 return
@@ -175,8 +172,8 @@ class Kernel:
         self._socket, self._session = websocket, uuid.uuid4().hex
         self._waiting: dict[str, tuple[list, asyncio.Future]] = {}
         self._replies: dict[str, dict] = {}
-        self.slider = self.status = None
-        self.index, self.labels, self.seen = 0, [], []
+        self.slider = self.stage = None
+        self.index, self.labels, self.seen, self.known = 0, [], [], {}
         self._reader = asyncio.create_task(self._read())
 
     async def send(self, kind: str, content: dict) -> str:
@@ -219,8 +216,8 @@ class Kernel:
             outputs.append({"output_type": kind, **{k: v for k, v in content.items() if k != "transient"}})
         elif kind == "comm_open":
             self._open(content["comm_id"], content["data"].get("state", {}))
-        elif kind == "comm_msg" and content["comm_id"] == self.status:
-            self.seen.append((time.perf_counter(), content["data"].get("state", {}).get("value", "")))
+        elif kind == "comm_msg" and content["comm_id"] == self.stage:
+            self._show(content["data"].get("state", {}))
         if done and not done.done() and kind in ("status", "execute_reply"):
             idle = kind == "status" and content["execution_state"] == "idle"
             if idle and parent in self._replies:
@@ -229,29 +226,45 @@ class Kernel:
                 asyncio.get_running_loop().call_later(0.05, self._take, kind, parent, content)
 
     def _open(self, name: str, state: dict) -> None:
-        """Le premier curseur de taux est celui de l'explorateur ; le premier texte qui le suit, sa ligne d'état."""
-        if not self.slider and state.get("description") == "Taux d'apprentissage":
+        """L'explorateur : sa scène s'ouvre après ses commandes, dont le curseur de taux est la dernière de ce nom."""
+        if not self.stage and state.get("description") == "Taux d'apprentissage" and "_options_labels" in state:
             self.slider, self.index, self.labels = name, state["index"], state["_options_labels"]
-        elif self.slider and not self.status and state.get("_model_name") == "HTMLModel":
-            self.status = name
+        elif self.slider and not self.stage and "recall" in state:
+            self.stage = name
+            self._show(state)
+
+    def _show(self, state: dict) -> None:
+        """Une image de la scène, ou celles que le navigateur saura peindre seul (`recall`), datées."""
+        now = time.perf_counter()
+        if "recall" in state:
+            lines = [frame.get("status", "") for frame in state["recall"]]
+            self.known = {line.split(" · ")[0]: now for line in lines}
+        if "status" in state.get("frame", {}):
+            self.seen.append((now, state["frame"]["status"]))
 
     def answers(self, sent: list[tuple[float, str]]) -> list[float | None]:
-        """Pour chaque cran, les ms jusqu'à son résultat entier ; None s'il n'est pas venu."""
+        """Pour chaque cran, les ms jusqu'à son résultat entier ; None s'il n'est pas venu."""
         found = []
         for start, label in sent:
-            text = re.compile(rf">lr {re.escape(label)} · (?!.* sur \d)")
-            found.append(
-                next((1000 * (at - start) for at, html in self.seen if at > start and text.search(html)), None)
-            )
+            text = re.compile(rf"lr {re.escape(label)} · (?!.*époque \d+ sur)")
+            shown = (1000 * (at - start) for at, line in self.seen if at > start and text.match(line))
+            painted = 0.0 if self.known.get(f"lr {label}", float("inf")) < start else None
+            found.append(next(shown, painted))
         return found
 
     def first_answers(self, sent: list[tuple[float, str]]) -> list[float]:
-        """Pour chaque cran, les ms jusqu'à la première ligne d'état qui montre ce cran, ou un cran plus récent."""
+        """Pour chaque cran, les ms jusqu'à la première ligne d'état qui montre ce cran, ou un cran plus récent.
+
+        Un cran que le navigateur sait peindre seul n'attend rien du noyau : il n'y est pas.
+        """
         found = []
-        for k, (start, _) in enumerate(sent):
+        for k, (start, label) in enumerate(sent):
+            if self.known.get(f"lr {label}", float("inf")) < start:
+                continue
             names = "|".join(re.escape(label) for _, label in sent[k:])
-            text = re.compile(rf">lr ({names}) · ")
-            found.append(next(1000 * (at - start) for at, html in self.seen if at > start and text.search(html)))
+            text = re.compile(rf"lr ({names}) · ")
+            later = (1000 * (at - start) for at, line in self.seen if at > start and text.match(line))
+            found.append(next(later, 1000 * LATE))
         return found
 
 
@@ -270,25 +283,28 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def start_hub(folder: Path, names: list[str]) -> tuple[subprocess.Popen, str, dict[str, str]]:
+def start_hub(folder: Path, names: list[str], bare: bool) -> tuple[subprocess.Popen, str, dict[str, str]]:
     """Un hub neuf dans `folder`, sur des ports libres ; rend aussi le premier mot de passe de chacun."""
     public, hub, api = free_ports(3)
     url = f"http://127.0.0.1:{public}"
     environment = {**os.environ, "HUB_DOSSIER": str(folder), "HUB_ADRESSE": url, "HUB_UID": str(FIRST_UID)}
     environment |= {"HUB_PORT": str(hub), "HUB_PORT_PROXY": str(api)}
+    config = folder / "config.py"
+    config.write_text(BARE.format(config=str(HUB / "jupyterhub_config.py")), "utf-8")
     add = [sys.executable, str(HUB / "classe.py"), "ajouter", *names]
     said = subprocess.run(add, env=environment, check=True, capture_output=True, encoding="utf-8").stdout
     with (folder / "hub.log").open("w") as log:
-        command = [sys.executable, "-m", "jupyterhub", "-f", str(HUB / "jupyterhub_config.py")]
+        command = [sys.executable, "-m", "jupyterhub", "-f", str(config if bare else HUB / "jupyterhub_config.py")]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     return process, url, dict(line.split()[:2] for line in said.splitlines()[1:])
 
 
 def stop_hub(process: subprocess.Popen, folder: Path) -> int:
     """Arrête le hub, les unités des élèves et leurs comptes ; rend combien de processus il en restait."""
-    process.send_signal(signal.SIGTERM)
+    for one in (*psutil.Process(process.pid).children(), process):  # le hub, son proxy et son arrêt automatique
+        one.send_signal(signal.SIGTERM)
     try:
-        process.wait(120)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
     homes = list(folder.glob("eleves/*"))
@@ -322,25 +338,25 @@ async def attempt(student: Student, work) -> bool:
     return True
 
 
-async def session(students: list[Student], folder: Path) -> tuple[list[float], list[tuple]]:
-    """La séance, d'un bout à l'autre ; rend le plancher de chaque élève, puis ce qu'il occupe à la fin."""
+async def session(students: list[Student], work, folder: Path) -> list[tuple]:
+    """Une séance, tous à la fois ; rend ce que chaque élève occupe à la fin : PSS, RSS, part d'un cœur, fils."""
     jars = [aiohttp.CookieJar(unsafe=True) for _ in students]
     timeout = aiohttp.ClientTimeout(total=300)
     https = [aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) for jar in jars]
     try:
-        floor = await _together(students, https, _floor)
-        bare = [usage(folder, one.name)[0] for one in floor]
-        present = await _together(floor, https, _lesson)
+        present = await _together(students, https, work)
         before = [usage(folder, one.name)[2] for one in present]
         start = time.perf_counter()
-        await asyncio.gather(*(attempt(one, one.move_slider(random.Random(one.name))) for one in present))
+        if work is _lesson:
+            await asyncio.gather(*(attempt(one, one.move_slider(random.Random(one.name))) for one in present))
         elapsed = time.perf_counter() - start
         used = [usage(folder, one.name) for one in present]
-        await asyncio.gather(*(attempt(one, one.save()) for one in present))
+        if work is _lesson:
+            await asyncio.gather(*(attempt(one, one.save()) for one in present))
     finally:
         for http in https:
             await http.close()
-    return bare, [(pss, rss, (cpu - first) / elapsed, n) for (pss, rss, cpu, n), first in zip(used, before)]
+    return [(pss, rss, (cpu - first) / elapsed, n) for (pss, rss, cpu, n), first in zip(used, before)]
 
 
 async def _together(students: list[Student], https: list[aiohttp.ClientSession], work) -> list[Student]:
@@ -358,8 +374,8 @@ async def _floor(student: Student, http: aiohttp.ClientSession) -> None:
 
 
 async def _lesson(student: Student, http: aiohttp.ClientSession) -> None:
-    """L'élève ferme le plancher, et fait la leçon."""
-    await student.close_kernel()
+    """L'élève arrive, et fait la leçon."""
+    await student.arrive(http)
     await student.open_lesson()
     await student.execute()
 
@@ -403,22 +419,30 @@ async def wait_for(url: str, process: subprocess.Popen) -> None:
 
 
 def measure(count: int) -> None:
-    """Une classe de `count` élèves ; affiche sa ligne du tableau."""
+    """Une classe de `count` élèves, et son plancher ; affiche leur ligne du tableau."""
+    _, floor, _, _ = play(count, _floor)
+    students, used, lost_work, left = play(count, _lesson)
+    show(students, [one[0] for one in floor], used, lost_work, left)
+
+
+def play(count: int, work) -> tuple[list[Student], list[tuple], int, int]:
+    """Un hub neuf, et une séance ; rend les élèves, ce qu'ils occupent, les travaux perdus, les processus restés."""
     folder = Path(tempfile.mkdtemp(prefix="classe-", dir="/srv"))  # l'élève a un /tmp à lui
     folder.chmod(0o755)
     names = [f"eleve{k:02}" for k in range(1, count + 1)]
-    process, url, passwords = start_hub(folder, names)
-    students, bare, used = [Student(name, url, passwords[name]) for name in names], [], []
+    process, url, passwords = start_hub(folder, names, bare=work is _floor)
+    students, used = [Student(name, url, passwords[name]) for name in names], []
     try:
         asyncio.run(wait_for(url, process))
-        bare, used = asyncio.run(session(students, folder))
+        used = asyncio.run(session(students, work, folder))
     finally:
         left = stop_hub(process, folder)
         log = (folder / "hub.log").read_text("utf-8")
-    show(students, bare, used, sum(lost(one, folder) for one in students), left)
     if any(one.errors for one in students):
         print("\n".join({error for one in students for error in one.errors}), *log.splitlines()[-20:], sep="\n")
+    lost_work = sum(lost(one, folder) for one in students)
     shutil.rmtree(folder, ignore_errors=True)
+    return students, used, lost_work, left
 
 
 HEADER = (
