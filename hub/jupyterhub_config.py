@@ -47,7 +47,8 @@ c.JupyterHub.bind_url, c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = ADDRESS, CE
 c.JupyterHub.subdomain_host, c.JupyterHub.hub_port = DOMAINS, HUB_PORT
 c.JupyterHub.db_url, c.JupyterHub.cookie_secret_file = f"sqlite:///{STATE}/hub.sqlite", f"{STATE}/cookie_secret"
 c.JupyterHub.template_paths = [str(Path(__file__).resolve().parent / "templates")]
-c.ConfigurableHTTPProxy.command, c.ConfigurableHTTPProxy.pid_file = [proxy], f"{RUN}/proxy.pid"
+c.ConfigurableHTTPProxy.command = ["node", "-r", str(Path(__file__).resolve().parent / "proxy.js"), proxy]
+c.ConfigurableHTTPProxy.pid_file = f"{RUN}/proxy.pid"
 # Qui écouterait au port d'un autre n'a pas le certificat de son adresse : le proxy ne lui parle pas.
 c.JupyterHub.internal_ssl, c.JupyterHub.internal_certs_location = True, str(CERTIFICATES)
 c.ConfigurableHTTPProxy.api_url = f"https://127.0.0.1:{PROXY_PORT}"

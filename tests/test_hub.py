@@ -117,6 +117,7 @@ def test_what_the_hub_is_told(folder, data, monkeypatch):
     assert (config.JupyterHub.hub_port, config.ConfigurableHTTPProxy.api_url) == (9000, "https://127.0.0.1:9001")
     assert (config.Spawner.mem_limit, config.Spawner.cpu_limit) == ("1000M", 0.5)
     assert config.JupyterHub.internal_ssl
+    assert config.ConfigurableHTTPProxy.command[:3] == ["node", "-r", str(ROOT / "hub" / "proxy.js")]
     assert config.Authenticator.admin_users == set()
     roles = {role["name"]: role["scopes"] for role in config.JupyterHub.load_roles}
     assert not [scope for scope in roles["user"] if scope.startswith(("tokens", "shares", "self"))]

@@ -10,6 +10,7 @@ respecter les bornes de mémoire, de processeur et de tâches : là, on lit cell
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -23,7 +24,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HOMES, STATE, URL = Path("/srv/toylib/eleves"), Path("/srv/toylib/hub"), "http://127.0.0.1:8000"
+HOMES, STATE, URL = Path("/srv/toylib/eleves"), Path("/srv/toylib/hub"), "http://localhost:8000"
+with contextlib.suppress(ImportError):  # le Python qui fait la machine n'en a pas, et s'en passe
+    import aiohttp
+    from classe import Student
 NAMES = ("aaq", "bbq", "ccq", "ddq")
 LISTEN = """
 import http.server, ssl, threading
@@ -61,11 +65,11 @@ LENT = ("/usr/bin/node", "/usr/lib/node_modules", "/etc/ssl/certs/ca-certificate
 
 
 class Attack(NamedTuple):
-    """Une ligne du tableau : `work` rend si elle est tenue (None : non, et la page le dit), et ce qui s'est passé."""
+    """Une ligne du tableau : `work` rend si elle est tenue (« dit » : la page dit que non ; « lu » : sur l'unité)."""
 
     name: str
     before: str
-    work: Callable[["Hall"], Awaitable[tuple[bool | None, str]]]
+    work: Callable[["Hall"], Awaitable[tuple[bool | str, str]]]
 
 
 ATTACKS: list[Attack] = []
@@ -134,8 +138,6 @@ class Hall:
 
     def browser(self):
         """Un navigateur neuf."""
-        import aiohttp
-
         jar, timeout = aiohttp.CookieJar(unsafe=True), aiohttp.ClientTimeout(total=60)
         self.sessions.append(aiohttp.ClientSession(cookie_jar=jar, timeout=timeout))
         return self.sessions[-1]
@@ -151,8 +153,6 @@ class Hall:
 
     async def enter(self, name: str, first: str) -> None:
         """Connecte un élève, démarre son serveur et lui ouvre un noyau."""
-        from classe import Student
-
         self.students[name] = student = Student(name, URL, first)
         await student.arrive(self.browser())
         await student.open_kernel("attaque.ipynb")
@@ -197,7 +197,7 @@ async def clicked(hall: Hall):
     password = await hall.as_page("bbq", "/hub/login", "POST", data=form)
     files = (await hall.get("bbq", "/user/bbq/api/contents"))[0]
     said = f"jeton {token}, mot de passe {password} ; fichiers {files} : ouverts sans HUB_SOUS_DOMAINES, ce qui est dit"
-    return None if (token, password) == (403, 403) else False, said
+    return "dit" if (token, password) == (403, 403) else False, said
 
 
 @attack("un élève écoute au port d'un autre avant lui", "l'autre se connectait à sa page")
@@ -274,7 +274,8 @@ async def memory(hall: Hall):
         said += await hall.run(
             "aaq", "import mmap; m = mmap.mmap(-1, 2 << 30)\nfor k in range(0, 2 << 30, 4096): m[k] = 1"
         )
-    return "MemoryMax=1572864000" in read and "MemoryError" in said, f"3 Go d'un coup : MemoryError ; {read}"
+    fine = "MemoryMax=1572864000" in read and "MemoryError" in said
+    return fine and (bounded("aaq") or "lu"), f"3 Go d'un coup : MemoryError ; {read}"
 
 
 @attack("/dev/shm rempli", "les autres n'avaient plus rien")
@@ -288,7 +289,7 @@ async def shared(hall: Hall):
 @attack("cent boucles sans fin", "un voisin 55 fois plus lent, une connexion en 5 s")
 async def busy(hall: Hall):
     read = bounds("aaq")
-    return "CPUQuotaPerSecUSec=1s" in read, read
+    return "CPUQuotaPerSecUSec=1s" in read and (bounded("aaq") or "lu"), read
 
 
 @attack("onze noyaux ouverts", "la liste de ses propres fichiers répondait 500")
@@ -312,7 +313,7 @@ async def bomb(hall: Hall):
 @attack("un disque rempli", "pas de quota : les autres n'enregistraient plus")
 async def disk(hall: Hall):
     flags = sh("findmnt", "-no", "OPTIONS", "--target", str(HOMES))
-    return (True, "un quota est posé") if "quota" in flags else (None, "ouvert sans le quota que la page propose")
+    return (True, "un quota est posé") if "quota" in flags else ("dit", "ouvert sans le quota que la page propose")
 
 
 @attack("ce qu'un élève laisse hors de son dossier", "dans /tmp, et son numéro redonné")
@@ -368,7 +369,7 @@ async def until_up(hall: Hall, start: float) -> float:
                 for student in hall.students.values():
                     await student.connect()
                 return down
-        except (OSError, RuntimeError, ConnectionError):
+        except (OSError, RuntimeError, aiohttp.ClientError):
             continue
     return float("inf")
 
@@ -495,7 +496,7 @@ async def try_all(chosen: list[str]) -> int:
         except Exception as error:
             fine, said = False, f"{type(error).__name__} {error}"
         failures += fine is False
-        verdict = {True: "tenu", None: "dit", False: "OUVERT"}[fine]
+        verdict = {True: "tenu", False: "OUVERT"}.get(fine, fine)
         print(f"{one.name:<62} | {one.before:<52} | {verdict} : {said}", flush=True)
     for http in hall.sessions:
         await http.close()

@@ -286,8 +286,13 @@ def free_ports(count: int) -> list[int]:
 def start_hub(folder: Path, names: list[str], bare: bool) -> tuple[subprocess.Popen, str, dict[str, str]]:
     """Un hub neuf dans `folder`, sur des ports libres ; rend aussi le premier mot de passe de chacun."""
     public, hub, api = free_ports(3)
-    url = f"http://127.0.0.1:{public}"
-    environment = {**os.environ, "HUB_DOSSIER": str(folder), "HUB_ADRESSE": url, "HUB_UID": str(FIRST_UID)}
+    url = f"http://localhost:{public}"
+    environment = {
+        **os.environ,
+        "HUB_DOSSIER": str(folder),
+        "HUB_ADRESSE": f"http://127.0.0.1:{public}",
+        "HUB_UID": str(FIRST_UID),
+    }
     environment |= {"HUB_PORT": str(hub), "HUB_PORT_PROXY": str(api)}
     config = folder / "config.py"
     config.write_text(BARE.format(config=str(HUB / "jupyterhub_config.py")), "utf-8")
