@@ -234,6 +234,7 @@ async def removed(hall: Hall):
     sh("classe", "retirer", "ccq")
     cookie, again = (await hall.get("ccq", "/hub/api/users/ccq"))[0], await hall.form("ccq", "mot de passe de ccq")
     left = len(processes("ccq"))
+    del hall.students["ccq"]
     return cookie in (
         403,
         404,
