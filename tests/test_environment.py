@@ -183,9 +183,8 @@ def test_the_workflow_publishes_the_site_from_main_alone_once_everything_passed(
 
 
 def test_the_hub_and_the_image_ask_for_the_course():
-    page = (ROOT / "docs/classe.md").read_text("utf-8")
-    (command,) = re.findall(r"^sudo \S+/pip install -c .*", page, re.M)
-    assert set(re.search(r"toylib\[(.*)\]", command)[1].split(",")) == {"cours", "hub"}
+    (extras,) = re.findall(r'"-e", "\.\[(.*)\]"', (ROOT / "hub/installer.py").read_text("utf-8"))
+    assert set(extras.split(",")) == {"cours", "hub"}
 
 
 def test_the_hooks_of_git_use_the_pinned_tools_alone():

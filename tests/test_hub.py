@@ -1,71 +1,77 @@
-"""Le hub d'une classe : ce qui sépare les élèves, ce qui les borne, et le travail que rien n'écrase.
+"""Le hub d'une classe : ce qui sépare les élèves, ce qui les borne, et comment il s'installe.
 
-Il faut JupyterHub (docs/classe.md dit comment l'installer), Linux et root.
+Il faut JupyterHub, Linux et root, non systemd, dont de faux programmes tiennent la place. Ce qui demande le vrai,
+tests/bench/attaques.py l'essaie sur une machine qui en a un ; ce que le hub répond, tests/test_hub_logins.py.
 """
 
+import asyncio
 import os
+import pwd
 import re
+import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from small_hub import open_folder, settings
 
 pytest.importorskip("jupyterhub")
-pytest.importorskip("firstuseauthenticator")
+pytest.importorskip("systemdspawner")
 if sys.platform != "linux" or os.geteuid() != 0:
     pytest.skip("Changer d'utilisateur demande Linux et root.", allow_module_level=True)
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hub"))
+import installer
+import pupils
+from authenticator import ClassAuthenticator, Said, Throttle
+from pupils import Refused, Roster
+from spawner import ClassSpawner
+from systemdspawner import systemd
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "hub" / "jupyterhub_config.py"
-MEGABYTE = 2**20
 
 
-def load(folder, monkeypatch, **settings):
-    """Exécute la configuration comme le hub ; rend (ses noms, ce qu'elle règle)."""
-    (folder / "bin").mkdir(exist_ok=True)
-    proxy = folder / "bin" / "configurable-http-proxy"
-    proxy.write_text("#!/bin/sh\n")
-    proxy.chmod(0o755)
-    for name, value in {"HUB_DOSSIER": folder, "HUB_UID": 50000, "PATH": proxy.parent, **settings}.items():
-        monkeypatch.setenv(name, str(value))
-    # Là où la suite tourne, Python est parfois chez root ; le hub refuserait, et c'est un autre test.
+@pytest.fixture(scope="module")
+def folder():
+    with open_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def data(folder, monkeypatch):
+    """Un dossier de hub neuf."""
+    made = Path(tempfile.mkdtemp(dir=folder))
+    made.chmod(0o755)
+    monkeypatch.setattr(pupils, "FIRST_UID", 50000)
+    return made
+
+
+def load(folder, data, monkeypatch, **changed):
+    """Exécute la configuration comme le hub ; rend ce qu'elle règle."""
+    for name, value in settings(folder, data, **changed).items():
+        monkeypatch.setenv(name, value)
+    # Là où la suite tourne, Python est parfois chez root ; le hub refuserait, et c'est un autre essai.
     monkeypatch.setattr(sys, "executable", "/bin/sh")
     monkeypatch.setattr(sys, "prefix", str(folder))
     config = Config()
     names = {"get_config": lambda: config, "__file__": str(CONFIG), "__name__": "hub"}
     exec(compile(CONFIG.read_text("utf-8"), CONFIG, "exec"), names)
-    return names, config
+    return config
 
 
-@pytest.fixture
-def folder():
-    """Un dossier que les élèves traversent ; non ceux de pytest, qu'une autre suite qui commence leur referme."""
-    with tempfile.TemporaryDirectory() as made:
-        path = Path(made)
-        for one in (path, *path.parents):
-            if one.stat().st_uid == os.getuid() and one.stat().st_mode & 0o055 != 0o055:
-                one.chmod(0o755)
-        (path / "classe.txt").write_text("Alice\nbruno\n", "utf-8")
-        yield path
-
-
-@pytest.fixture
-def hub(folder, monkeypatch):
-    return load(folder, monkeypatch, HUB_MEMOIRE=1000)
-
-
-def act_as(hub, name, action):
-    """Fait `action` dans un processus devenu l'élève `name` ; rend ce qu'elle rend, ou le nom de son erreur."""
-    become = hub[0]["ClassSpawner"](user=SimpleNamespace(name=name)).make_preexec_fn(name)
+def act_as(uid, action):
+    """Fait `action` dans un processus au numéro `uid` ; rend ce qu'elle rend, ou le nom de son erreur."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            become()
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
             answer = str(action())
         except BaseException as error:
             answer = type(error).__name__
@@ -77,95 +83,241 @@ def act_as(hub, name, action):
         return answer.read()
 
 
-def test_only_the_class_enters_and_nobody_administers_by_default(hub):
-    config = hub[1]
-    assert config.Authenticator.allowed_users == {"alice", "bruno"}
-    assert config.Authenticator.admin_users == set()
-    assert config.JupyterHub.authenticator_class == "firstuseauthenticator.FirstUseAuthenticator"
-    assert config.JupyterHub.bind_url == "http://127.0.0.1:8000"
+def lodge(folder, data, monkeypatch, *names):
+    """Met des élèves sur la liste ; rend leurs dossiers."""
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    roster = Roster(data)
+    for name in names:
+        roster.add(name)
+    return [roster.lodge(roster.find(name)) for name in names]
 
 
-def test_a_student_is_not_root_and_keeps_the_same_number(hub, folder):
-    first = [act_as(hub, name, os.getuid) for name in ("alice", "bruno", "alice")]
-    assert first == ["50001", "50002", "50001"]
-    assert act_as(hub, "alice", lambda: (os.getresuid(), os.getgroups())) == "((50001, 50001, 50001), [])"
-    assert act_as(hub, "alice", os.getcwd) == str(folder / "eleves" / "alice")
-    assert act_as(hub, "alice", lambda: os.setuid(0)) == "PermissionError"
-
-
-def test_a_student_reads_and_writes_at_home_and_nowhere_else(hub, folder):
-    homes = folder / "eleves"
-    assert act_as(hub, "alice", lambda: Path("travail.ipynb").write_text("à moi")) == "5"
-    assert act_as(hub, "alice", lambda: Path("travail.ipynb").read_text()) == "à moi"
-    Path(homes / "alice" / "travail.ipynb").chmod(0o666)  # même si elle l'ouvre à tous
+def test_a_student_reads_and_writes_at_home_and_nowhere_else(folder, data, monkeypatch):
+    alice, bruno = lodge(folder, data, monkeypatch, "alice", "bruno")
+    assert (alice.stat().st_uid, bruno.stat().st_uid) == (50001, 50002)
+    work = alice / "travail.ipynb"
+    assert act_as(50001, lambda: work.write_text("à moi")) == "5"
+    assert act_as(50001, lambda: work.read_text()) == "à moi"
+    work.chmod(0o666)  # même si elle l'ouvre à tous
     steal = [
-        lambda: (homes / "alice" / "travail.ipynb").read_text(),
-        lambda: (homes / "alice" / "travail.ipynb").write_text("effacé"),
-        lambda: list((homes / "alice").iterdir()),
-        lambda: list(homes.iterdir()),
-        lambda: (homes / "alice").rename(homes / "volé"),
-        lambda: list((folder / "hub").iterdir()),
+        lambda: work.read_text(),
+        lambda: work.write_text("effacé"),
+        lambda: list(alice.iterdir()),
+        lambda: list(alice.parent.iterdir()),
+        lambda: alice.rename(alice.parent / "volé"),
+        lambda: list((data / "hub").iterdir()),
+        lambda: (data / "hub" / "classe.sqlite").read_bytes(),
     ]
-    assert [act_as(hub, "bruno", action) for action in steal] == ["PermissionError"] * len(steal)
+    assert [act_as(50002, action) for action in steal] == ["PermissionError"] * len(steal)
 
 
-def test_what_a_student_writes_elsewhere_stays_theirs(hub, folder):
-    (folder / "tmp").mkdir(0o1777)
-    (folder / "tmp").chmod(0o1777)
-    assert act_as(hub, "alice", lambda: (folder / "tmp" / "note").write_text("à moi")) == "5"
-    assert act_as(hub, "bruno", lambda: (folder / "tmp" / "note").read_text()) == "PermissionError"
+def test_what_the_hub_is_told(folder, data, monkeypatch):
+    config = load(folder, data, monkeypatch, HUB_MEMOIRE=1000, HUB_COEURS="0.5", HUB_PORT=9000, HUB_PORT_PROXY=9001)
+    assert config.JupyterHub.bind_url == "http://127.0.0.1:8000"
+    assert (config.JupyterHub.hub_port, config.ConfigurableHTTPProxy.api_url) == (9000, "https://127.0.0.1:9001")
+    assert (config.Spawner.mem_limit, config.Spawner.cpu_limit) == ("1000M", 0.5)
+    assert config.JupyterHub.internal_ssl
+    assert config.ConfigurableHTTPProxy.command[:3] == ["node", "-r", str(ROOT / "hub" / "proxy.js")]
+    assert config.Authenticator.admin_users == set()
+    roles = {role["name"]: role["scopes"] for role in config.JupyterHub.load_roles}
+    assert not [scope for scope in roles["user"] if scope.startswith(("tokens", "shares", "self"))]
+    assert config.Spawner.environment["OMP_NUM_THREADS"] == "1"
 
 
-def test_the_memory_limit_bites_and_the_lesson_fits_below(folder, monkeypatch):
-    """L'essai se fait dans une copie de ce processus-ci, dont ce qu'il a déjà pris compte aussi."""
-    taken = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024
-    hub = load(folder, monkeypatch, HUB_MEMOIRE=taken + 1000)
-    assert act_as(hub, "alice", lambda: len(bytearray(4000 * MEGABYTE))) == "MemoryError"
-    assert act_as(hub, "alice", lambda: len(bytearray(500 * MEGABYTE))) == str(500 * MEGABYTE)
-
-
-def test_tasks_are_bounded_and_the_kernel_kills_a_student_before_the_hub(folder, monkeypatch):
-    hub = load(folder, monkeypatch, HUB_TACHES=3)
-
-    def fork_many():
-        for _ in range(10):
-            if os.fork() == 0:
-                os.execv("/bin/sleep", ["sleep", "2"])
-
-    assert act_as(hub, "alice", fork_many) == "BlockingIOError"
-    assert act_as(hub, "bruno", lambda: Path("/proc/self/oom_score_adj").read_text().strip()) == "500"
-    assert act_as(hub, "bruno", lambda: os.nice(0) >= 5) == "True"
-
-
-def test_one_thread_each(hub):
-    spawner = hub[0]["ClassSpawner"](user=SimpleNamespace(name="alice"))
-    assert spawner.user_env({})["OMP_NUM_THREADS"] == "1"
-
-
-def test_a_students_server_reads_what_the_hub_adds_to_nbgitpuller(hub):
+def test_a_students_server_reads_what_the_hub_adds_to_nbgitpuller(folder, data, monkeypatch):
     from jupyter_core.paths import jupyter_config_path
 
-    spawner = hub[0]["ClassSpawner"](user=SimpleNamespace(name="alice"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_CONFIG_PATH", spawner.user_env({})["JUPYTER_CONFIG_PATH"])
-        assert (Path(jupyter_config_path()[0]) / "jupyter_server_config.py").is_file()
+    found = load(folder, data, monkeypatch).Spawner.environment["JUPYTER_CONFIG_PATH"]
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", found)
+    assert (Path(jupyter_config_path()[0]) / "jupyter_server_config.py").is_file()
 
 
-def test_a_folder_that_root_made_is_refused(hub, folder):
-    (folder / "eleves" / "alice").mkdir()
-    with pytest.raises(PermissionError, match="n'est pas à un élève"):
-        act_as(hub, "alice", os.getuid)
-
-
-def test_what_is_missing_is_said(folder, monkeypatch):
+def test_what_is_missing_or_unsafe_is_said(folder, data, monkeypatch):
+    for changed, said in (
+        ({"HUB_ENSEIGNANT": "marie"}, "HUB_SOUS_DOMAINES"),
+        ({"HUB_SYSTEMD": "/nulle/part"}, "systemd ne dirige pas"),
+        ({"PATH": "/nulle/part"}, "systemd ne dirige pas"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit, match=said):
+            load(folder, data, patch, **changed)
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: 1000)
         with pytest.raises(SystemExit, match="sudo"):
-            load(folder, patch)
-    (folder / "classe.txt").unlink()
-    with pytest.raises(SystemExit, match="liste de la classe"):
-        load(folder, monkeypatch)
-    (folder / "classe.txt").write_text("alice", "utf-8")
-    folder.chmod(0o700)
+            load(folder, data, patch)
+    data.chmod(0o700)
+    (data / "eleves").mkdir()
     with pytest.raises(SystemExit, match="traverser"):
-        load(folder, monkeypatch)
+        load(folder, data, monkeypatch)
+
+
+@pytest.fixture
+def unit(folder, data, monkeypatch):
+    """Ce que systemd reçoit quand alice ouvre son serveur : ses options, et sous "properties" les bornes."""
+    lodge(folder, data, monkeypatch, "alice", "bruno")
+    asked = {}
+
+    async def record(unit_name, **options):
+        asked.update(options, unit_name=unit_name)
+
+    async def running(unit_name):
+        return "unit_name" in asked
+
+    monkeypatch.setattr(systemd, "start_transient_service", record)
+    monkeypatch.setattr(systemd, "service_running", running)
+    monkeypatch.setattr(systemd, "service_failed", running)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: SimpleNamespace(pw_uid=int(name[5:]), pw_gid=1, pw_dir="/"))
+    monkeypatch.setattr(ClassSpawner, "get_env", lambda self: {})
+    config = load(folder, data, monkeypatch, HUB_MEMOIRE=1000, HUB_TACHES=99)
+    spawner = ClassSpawner(user=SimpleNamespace(name="alice", id=7), config=config)
+    paths = {name: f"/certificats/{name}" for name in ("keyfile", "certfile", "cafile")}
+    asked["moved"] = asyncio.run(spawner.move_certs(paths))
+    spawner.ip = spawner.own_address()
+    asked["address"] = asyncio.run(spawner.start())
+    return asked
+
+
+def test_a_student_is_one_unit_bounded_as_a_whole(unit):
+    found = unit["properties"]
+    assert (unit["unit_name"], unit["uid"], unit["slice"]) == ("jupyter-alice-singleuser", 50001, "toylib-eleves.slice")
+    assert (int(found["MemoryMax"]), found["MemorySwapMax"], found["LimitDATA"]) == (1000 << 20, "0", str(1000 << 20))
+    assert (found["CPUQuota"], found["TasksMax"], found["OOMScoreAdjust"]) == ("100%", "99", "500")
+    assert "KillMode" not in found  # celui de systemd, control-group : rien de détaché ne survit
+
+
+def test_a_student_writes_at_home_alone_and_sees_nobody(unit):
+    found = unit["properties"]
+    assert (found["ProtectSystem"], found["ReadWritePaths"]) == ("strict", unit["working_dir"])
+    assert unit["working_dir"].endswith("/eleves/alice")
+    assert (found["PrivateTmp"], found["NoNewPrivileges"], found["ProtectProc"]) == ("yes", "yes", "invisible")
+    assert (found["ProtectHome"], found["TemporaryFileSystem"]) == ("yes", "/dev/shm:mode=1777")
+
+
+def test_each_student_has_an_address_and_certificates_that_systemd_hands_over(unit):
+    assert unit["address"][0] == "127.1.195.81"  # 50001 en base 256
+    assert unit["properties"]["LoadCredential"] == [
+        f"{name}:/certificats/{name}" for name in ("keyfile", "certfile", "cafile")
+    ]
+    assert set(unit["moved"].values()) == {
+        f"/run/credentials/jupyter-alice-singleuser.service/{name}" for name in ("keyfile", "certfile", "cafile")
+    }
+
+
+def test_whoever_left_the_list_opens_no_server(folder, data, monkeypatch):
+    config = load(folder, data, monkeypatch)
+    with pytest.raises(PermissionError, match="n'est plus sur la liste"):
+        asyncio.run(ClassSpawner(user=SimpleNamespace(name="intrus", id=7), config=config).start())
+
+
+def test_after_five_tries_one_waits_and_does_not_shut_out_another():
+    clock = SimpleNamespace(now=0.0)
+    throttle = Throttle(lambda: clock.now)
+    for _ in range(5):
+        throttle.begin(("alice", "10.0.0.1"))
+    with pytest.raises(Refused, match="attendez 31 secondes"):
+        throttle.begin(("alice", "10.0.0.1"))
+    throttle.begin(("alice", "10.0.0.2"))
+    clock.now = 31
+    throttle.begin(("alice", "10.0.0.1"))
+    with pytest.raises(Refused, match="attendez 61 secondes"):
+        throttle.begin(("alice", "10.0.0.1"))
+    throttle.succeed(("alice", "10.0.0.1"))
+    throttle.begin(("alice", "10.0.0.1"))
+
+
+def test_a_day_of_tries_is_a_hundred_and_fifty():
+    clock, tries = SimpleNamespace(now=0.0), 0
+    throttle = Throttle(lambda: clock.now)
+    while clock.now < 86400:
+        try:
+            throttle.begin(("alice", "10.0.0.1"))
+            tries += 1
+        except Refused:
+            clock.now += 10
+    assert tries < 160
+
+
+def test_what_the_throttle_keeps_is_bounded(monkeypatch):
+    monkeypatch.setattr("authenticator.MOST", 10)
+    throttle = Throttle()
+    for number in range(10):
+        throttle.begin((str(number), "10.0.0.1"))
+    with pytest.raises(Refused, match="attendez une minute"):
+        throttle.begin(("onze", "10.0.0.1"))
+
+
+def test_the_hub_answers_while_a_password_is_checked(data):
+    free, roster = threading.Event(), Roster(data)
+    roster.check = lambda name, password: free.wait(10) and None
+    handler = SimpleNamespace(request=SimpleNamespace(remote_ip="10.0.0.1"))
+
+    async def try_one():
+        checker = ClassAuthenticator(roster=roster)
+        waiting = asyncio.create_task(checker.authenticate(handler, {"username": "alice", "password": "x"}))
+        await asyncio.sleep(0.05)
+        pending = not waiting.done()
+        free.set()
+        with pytest.raises(Said):
+            await waiting
+        return pending
+
+    assert asyncio.run(try_one())
+
+
+LIGHT = """
+import sys
+exec(open(sys.argv[1], encoding="utf-8").read())
+import torch
+torch.manual_seed(0)
+layer = torch.nn.Linear(2, 2)
+optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+layer(torch.ones(1, 2)).sum().backward()
+optimizer.step()
+print("sympy" in sys.modules, layer.weight.sum().item())
+print(torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item(), "sympy" in sys.modules)
+optimizer.step()
+"""
+
+
+def test_a_kernel_leaves_the_compiler_alone_until_something_is_compiled(tmp_path):
+    """Les mêmes poids qu'avec le vrai compilateur ; sans ce fichier, le premier pas l'importe."""
+    (tmp_path / "rien.py").write_text("")
+    options = {"capture_output": True, "env": {**os.environ, "HUB_CARNETS": "8"}, "text": True, "check": True}
+    paths = (ROOT / "hub" / installer.KERNEL, tmp_path / "rien.py")
+    said = [subprocess.run([sys.executable, "-c", LIGHT, path], **options).stdout.split() for path in paths]
+    assert [(before, after) for before, _, _, after in said] == [("False", "True"), ("True", "True")]
+    assert said[0][1:3] == said[1][1:3]
+
+
+def test_the_installer_writes_units_and_keeps_the_settings(tmp_path, monkeypatch):
+    for name, path in (("SETTINGS", "etc/hub.env"), ("UNITS", "units"), ("COMMAND", "classe")):
+        monkeypatch.setattr(installer, name, tmp_path / path)
+    (tmp_path / "units").mkdir()
+    installer.write_units()
+    (tmp_path / "etc" / "hub.env").write_text("HUB_PORT=9000\n")
+    installer.write_units()
+    assert (tmp_path / "etc" / "hub.env").read_text() == "HUB_PORT=9000\n"
+    unit = (tmp_path / "units" / "toylib-hub.service").read_text("utf-8")
+    assert f"-f {ROOT}/hub/jupyterhub_config.py" in unit
+    assert not re.search("@[A-Z]+@", unit)
+    for line in (
+        "Restart=always",
+        "KillMode=control-group",
+        "RuntimeDirectory=toylib-hub",
+        "WantedBy=multi-user.target",
+    ):
+        assert line in unit.splitlines()
+
+
+def test_every_setting_is_in_the_page_for_a_class_and_in_the_file():
+    used = set(re.findall(r'ask\("(HUB_\w+)"', CONFIG.read_text("utf-8"))) - {"HUB_SYSTEMD"}
+    page = (ROOT / "docs" / "classe.md").read_text("utf-8")
+    assert used - {"HUB_ENSEIGNANT"} == set(installer.DEFAULTS)
+    assert {name for name in used if f"`{name}`" not in page} == set()
+
+
+def test_the_installer_says_what_the_machine_lacks(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert installer._version("node") == 0
+    (tmp_path / "node").write_text("#!/bin/sh\necho v18.20.4\n")
+    (tmp_path / "node").chmod(0o755)
+    assert installer._version("node") == 18

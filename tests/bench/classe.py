@@ -5,9 +5,13 @@ Pour chaque nombre d'élèves (1, 10 et 30 si l'on n'en dit rien), un hub neuf, 
 une minute le curseur de l'explorateur comme à la main : des rafales de 10 crans, 100 à 150 ms par cran, et des pauses
 de 3 à 6 s. Chacun enregistre son carnet, que l'on relit sur le disque une fois le hub arrêté.
 
-Le tableau donne, par élève, la mémoire de ses processus (PSS : ce qui est partagé compte pour la part de chacun ; RSS)
-et ce qu'il prend d'un cœur, les secondes de l'arrivée au serveur prêt puis à la leçon exécutée, les ms d'un cran à la
-première ligne d'état qui lui répond, et du dernier cran d'une rafale à son résultat entier ; erreurs ; travail perdu.
+Avant cela, autant d'élèves, sur un hub à qui ce cours n'a rien réglé (ni variables, ni arguments), ouvrent un noyau qui
+importe torch, matplotlib et ipywidgets et fait un pas d'optimiseur : c'est le plancher de leur mémoire.
+
+Le tableau donne, par élève, ce plancher, la mémoire de ses processus (PSS : ce qui est partagé compte pour la part de
+chacun ; RSS), le rapport des deux et ce qu'il prend d'un cœur, les secondes de l'arrivée au serveur prêt puis à la
+leçon exécutée, les ms d'un cran à la première ligne d'état qui lui répond, et du dernier cran d'une rafale à son
+résultat entier ; erreurs ; travail perdu.
 """
 
 import asyncio
@@ -37,10 +41,15 @@ LESSON = ROOT / "notebooks" / "07_taux_d_apprentissage.ipynb"
 SECONDS, TICKS, LATE = float(os.environ.get("CLASSE_SECONDES", 60)), 10, 30  # du curseur ; d'une rafale ; sans réponse
 FIRST_UID = 50000
 PASSWORD = "mot de passe de {}"
-FREE_PORTS = """
-load_subconfig({config!r})
-c.JupyterHub.hub_port = {hub}
-c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
+HUB = ROOT / "hub"
+BARE = "load_subconfig({config!r})\nc.Spawner.environment, c.Spawner.args = {{}}, []\n"
+FLOOR = """
+import ipywidgets, torch
+import matplotlib.pyplot as plt
+layer = torch.nn.Linear(2, 2)
+optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+layer(torch.ones(1, 2)).sum().backward()
+optimizer.step()
 """
 
 
@@ -50,6 +59,7 @@ class Student:
 
     name: str
     url: str
+    first: str
     ready: float = 0.0
     executed: float = 0.0
     ticks: list[float] = field(default_factory=list)
@@ -58,28 +68,25 @@ class Student:
     saved: dict | None = None
 
     async def arrive(self, http: aiohttp.ClientSession) -> None:
-        """Se connecte comme au formulaire, prend un jeton d'API, démarre son serveur."""
+        """Choisit son mot de passe et se connecte, comme au formulaire, puis démarre son serveur."""
         start = time.perf_counter()
         self.http, hub = http, f"{self.url}/hub"
-        await self._ask("GET", f"{hub}/login", text=True)
-        form = {"username": self.name, "password": PASSWORD.format(self.name), "_xsrf": self._xsrf()}
+        self.server, me = f"{self.url}/user/{self.name}", f"{hub}/api/users/{self.name}"
+        form = {"username": self.name, "password": self.first, "_xsrf": await self._proof(f"{hub}/login")}
+        form |= dict.fromkeys(("new", "again"), PASSWORD.format(self.name))
         await self._ask("POST", f"{hub}/login", data=form, text=True, allow_redirects=False)
-        await self._ask("GET", f"{hub}/home", text=True)
-        proof = {"X-XSRFToken": self._xsrf()}
-        token = await self._ask("POST", f"{hub}/api/users/{self.name}/tokens", json={}, headers=proof)
-        self.headers = {"Authorization": f"token {token['token']}"}
-        await self._ask("POST", f"{hub}/api/users/{self.name}/server", headers=self.headers, text=True)
-        while not (await self._ask("GET", f"{hub}/api/users/{self.name}", headers=self.headers))["servers"][""][
-            "ready"
-        ]:
+        self.headers = {"X-XSRFToken": await self._proof(f"{hub}/home")}
+        await self._ask("POST", f"{me}/server", json={}, headers=self.headers, text=True)
+        while not (await self._ask("GET", me, headers=self.headers))["servers"][""]["ready"]:
             await asyncio.sleep(0.5)
-        self.server = f"{self.url}/user/{self.name}"
-        await self._ask("GET", f"{self.server}/api/status", headers=self.headers)
+        await self._ask("GET", f"{self.server}/lab", text=True)
+        cookies = [one for one in self.http.cookie_jar if (one.key, one["path"]) == ("_xsrf", f"/user/{self.name}/")]
+        self.headers = {"X-XSRFToken": cookies[-1].value}
         self.ready = time.perf_counter() - start
 
-    def _xsrf(self) -> str:
-        """Le plus précis des témoins _xsrf : celui de /hub/."""
-        return next(cookie.value for cookie in self.http.cookie_jar if cookie.key == "_xsrf")
+    async def _proof(self, page: str) -> str:
+        """La preuve XSRF que porte une page du hub."""
+        return re.search(r'xsrf_token: "([^"]+)"', await self._ask("GET", page, text=True))[1]
 
     async def _ask(self, method: str, url: str, text: bool = False, **options):
         async with self.http.request(method, url, **options) as answer:
@@ -87,15 +94,30 @@ class Student:
                 raise RuntimeError(f"{method} {url} : {answer.status} {(await answer.text())[:200]}")
             return await (answer.text() if text else answer.json())
 
+    async def open_kernel(self, path: str) -> None:
+        """Ouvre un noyau, celui du carnet `path`."""
+        session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        answer = await self._ask("POST", f"{self.server}/api/sessions", json=session, headers=self.headers)
+        self.channels = f"{self.server}/api/kernels/{answer['kernel']['id']}/channels"
+        await self.connect()
+
+    async def connect(self) -> None:
+        """Parle au noyau ouvert, comme JupyterLab après une coupure."""
+        address = f"{self.channels}?session_id={uuid.uuid4().hex}"
+        socket_ = await self.http.ws_connect(address, headers=self.headers, max_msg_size=0)
+        self.kernel = Kernel(socket_)
+
+    async def run(self, code: str) -> str:
+        """Exécute `code` ; rend ce qu'il affiche, ou son erreur."""
+        reply, outputs = await self.kernel.execute(code)
+        printed = "".join(one.get("text", "") for one in outputs)
+        return printed if reply["status"] == "ok" else f"{printed}{reply.get('ename')} : {reply.get('evalue')}"
+
     async def open_lesson(self) -> None:
         """Dépose la leçon 07 dans son dossier et lui ouvre un noyau."""
         self.notebook = json.loads(LESSON.read_text("utf-8"))
         await self.save()
-        session = {"path": LESSON.name, "name": LESSON.name, "type": "notebook", "kernel": {"name": "python3"}}
-        answer = await self._ask("POST", f"{self.server}/api/sessions", json=session, headers=self.headers)
-        address = f"{self.server}/api/kernels/{answer['kernel']['id']}/channels?session_id={uuid.uuid4().hex}"
-        socket_ = await self.http.ws_connect(address, headers=self.headers, max_msg_size=0)
-        self.kernel = Kernel(socket_)
+        await self.open_kernel(LESSON.name)
 
     async def execute(self) -> None:
         """Exécute toutes les cellules, l'une après l'autre, et garde leurs sorties."""
@@ -126,7 +148,7 @@ class Student:
             sent.append((time.perf_counter(), self.kernel.labels[index]))
             await self.kernel.move(index)
             await asyncio.sleep(rng.uniform(0.10, 0.15))
-        while not (answers := self.kernel.answers(sent))[-1]:
+        while (answers := self.kernel.answers(sent))[-1] is None:
             if time.perf_counter() > sent[-1][0] + LATE:
                 self.errors.append(f"pas de réponse en {LATE} s")
                 return
@@ -150,8 +172,8 @@ class Kernel:
         self._socket, self._session = websocket, uuid.uuid4().hex
         self._waiting: dict[str, tuple[list, asyncio.Future]] = {}
         self._replies: dict[str, dict] = {}
-        self.slider = self.status = None
-        self.index, self.labels, self.seen = 0, [], []
+        self.slider = self.stage = None
+        self.index, self.labels, self.seen, self.known = 0, [], [], {}
         self._reader = asyncio.create_task(self._read())
 
     async def send(self, kind: str, content: dict) -> str:
@@ -194,8 +216,8 @@ class Kernel:
             outputs.append({"output_type": kind, **{k: v for k, v in content.items() if k != "transient"}})
         elif kind == "comm_open":
             self._open(content["comm_id"], content["data"].get("state", {}))
-        elif kind == "comm_msg" and content["comm_id"] == self.status:
-            self.seen.append((time.perf_counter(), content["data"].get("state", {}).get("value", "")))
+        elif kind == "comm_msg" and content["comm_id"] == self.stage:
+            self._show(content["data"].get("state", {}))
         if done and not done.done() and kind in ("status", "execute_reply"):
             idle = kind == "status" and content["execution_state"] == "idle"
             if idle and parent in self._replies:
@@ -204,29 +226,45 @@ class Kernel:
                 asyncio.get_running_loop().call_later(0.05, self._take, kind, parent, content)
 
     def _open(self, name: str, state: dict) -> None:
-        """Le premier curseur de taux est celui de l'explorateur ; le premier texte qui le suit, sa ligne d'état."""
-        if not self.slider and state.get("description") == "Taux d'apprentissage":
+        """L'explorateur : sa scène s'ouvre après ses commandes, dont le curseur de taux est la dernière de ce nom."""
+        if not self.stage and state.get("description") == "Taux d'apprentissage" and "_options_labels" in state:
             self.slider, self.index, self.labels = name, state["index"], state["_options_labels"]
-        elif self.slider and not self.status and state.get("_model_name") == "HTMLModel":
-            self.status = name
+        elif self.slider and not self.stage and "recall" in state:
+            self.stage = name
+            self._show(state)
+
+    def _show(self, state: dict) -> None:
+        """Une image de la scène, ou celles que le navigateur saura peindre seul (`recall`), datées."""
+        now = time.perf_counter()
+        if "recall" in state:
+            lines = [frame.get("status", "") for frame in state["recall"]]
+            self.known = {line.split(" · ")[0]: now for line in lines}
+        if "status" in state.get("frame", {}):
+            self.seen.append((now, state["frame"]["status"]))
 
     def answers(self, sent: list[tuple[float, str]]) -> list[float | None]:
-        """Pour chaque cran, les ms jusqu'à son résultat entier ; None s'il n'est pas venu."""
+        """Pour chaque cran, les ms jusqu'à son résultat entier ; None s'il n'est pas venu."""
         found = []
         for start, label in sent:
-            text = re.compile(rf">lr {re.escape(label)} · (?!.* sur \d)")
-            found.append(
-                next((1000 * (at - start) for at, html in self.seen if at > start and text.search(html)), None)
-            )
+            text = re.compile(rf"lr {re.escape(label)} · (?!.*époque \d+ sur)")
+            shown = (1000 * (at - start) for at, line in self.seen if at > start and text.match(line))
+            painted = 0.0 if self.known.get(f"lr {label}", float("inf")) < start else None
+            found.append(next(shown, painted))
         return found
 
     def first_answers(self, sent: list[tuple[float, str]]) -> list[float]:
-        """Pour chaque cran, les ms jusqu'à la première ligne d'état qui montre ce cran, ou un cran plus récent."""
+        """Pour chaque cran, les ms jusqu'à la première ligne d'état qui montre ce cran, ou un cran plus récent.
+
+        Un cran que le navigateur sait peindre seul n'attend rien du noyau : il n'y est pas.
+        """
         found = []
-        for k, (start, _) in enumerate(sent):
+        for k, (start, label) in enumerate(sent):
+            if self.known.get(f"lr {label}", float("inf")) < start:
+                continue
             names = "|".join(re.escape(label) for _, label in sent[k:])
-            text = re.compile(rf">lr ({names}) · ")
-            found.append(next(1000 * (at - start) for at, html in self.seen if at > start and text.search(html)))
+            text = re.compile(rf"lr ({names}) · ")
+            later = (1000 * (at - start) for at, line in self.seen if at > start and text.match(line))
+            found.append(next(later, 1000 * LATE))
         return found
 
 
@@ -245,31 +283,40 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def start_hub(folder: Path, names: list[str]) -> tuple[subprocess.Popen, str]:
-    """Un hub neuf dans `folder`, réglé comme celui d'une vraie classe, sauf ses ports."""
-    (folder / "classe.txt").write_text("\n".join(names), "utf-8")
+def start_hub(folder: Path, names: list[str], bare: bool) -> tuple[subprocess.Popen, str, dict[str, str]]:
+    """Un hub neuf dans `folder`, sur des ports libres ; rend aussi le premier mot de passe de chacun."""
     public, hub, api = free_ports(3)
+    url = f"http://localhost:{public}"
+    environment = {
+        **os.environ,
+        "HUB_DOSSIER": str(folder),
+        "HUB_ADRESSE": f"http://127.0.0.1:{public}",
+        "HUB_UID": str(FIRST_UID),
+    }
+    environment |= {"HUB_PORT": str(hub), "HUB_PORT_PROXY": str(api)}
     config = folder / "config.py"
-    config.write_text(FREE_PORTS.format(config=str(ROOT / "hub" / "jupyterhub_config.py"), hub=hub, api=api), "utf-8")
-    url = f"http://127.0.0.1:{public}"
-    environment = {**os.environ, "HUB_DOSSIER": str(folder), "HUB_ADRESSE": url, "HUB_UID": str(FIRST_UID)}
+    config.write_text(BARE.format(config=str(HUB / "jupyterhub_config.py")), "utf-8")
+    add = [sys.executable, str(HUB / "classe.py"), "ajouter", *names]
+    said = subprocess.run(add, env=environment, check=True, capture_output=True, encoding="utf-8").stdout
     with (folder / "hub.log").open("w") as log:
-        command = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
+        command = [sys.executable, "-m", "jupyterhub", "-f", str(config if bare else HUB / "jupyterhub_config.py")]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    return process, url
+    return process, url, dict(line.split()[:2] for line in said.splitlines()[1:])
 
 
 def stop_hub(process: subprocess.Popen, folder: Path) -> int:
-    """Arrête le hub, et tout ce qui tournerait encore sous le numéro d'un élève ; rend combien il en restait."""
-    process.send_signal(signal.SIGTERM)
+    """Arrête le hub, les unités des élèves et leurs comptes ; rend combien de processus il en restait."""
+    for one in (*psutil.Process(process.pid).children(), process):  # le hub, son proxy et son arrêt automatique
+        one.send_signal(signal.SIGTERM)
     try:
-        process.wait(120)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
-    time.sleep(2)
-    left = [one for name in folder.glob("eleves/*") for one in processes_of(name.stat().st_uid)]
-    for one in left:
-        one.kill()
+    homes = list(folder.glob("eleves/*"))
+    subprocess.run(["systemctl", "stop", *(f"jupyter-{home.name}-singleuser.service" for home in homes)], check=False)
+    left = [one for home in homes for one in processes_of(home.stat().st_uid)]
+    for home in homes:
+        subprocess.run(["userdel", f"eleve{home.stat().st_uid}"], check=False, capture_output=True)
     return len(left)
 
 
@@ -296,28 +343,46 @@ async def attempt(student: Student, work) -> bool:
     return True
 
 
-async def session(students: list[Student], folder: Path) -> list[tuple]:
-    """La séance, d'un bout à l'autre ; rend ce que chaque élève occupe à la fin."""
-
-    async def begin(student: Student, http: aiohttp.ClientSession) -> None:
-        await student.arrive(http)
-        await student.open_lesson()
-        await student.execute()
-
+async def session(students: list[Student], work, folder: Path) -> list[tuple]:
+    """Une séance, tous à la fois ; rend ce que chaque élève occupe à la fin : PSS, RSS, part d'un cœur, fils."""
     jars = [aiohttp.CookieJar(unsafe=True) for _ in students]
     timeout = aiohttp.ClientTimeout(total=300)
     https = [aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) for jar in jars]
-    begun = await asyncio.gather(*(attempt(one, begin(one, http)) for one, http in zip(students, https)))
-    present = [one for one, fine in zip(students, begun) if fine]
-    before = [usage(folder, one.name)[2] for one in present]
-    start = time.perf_counter()
-    await asyncio.gather(*(attempt(one, one.move_slider(random.Random(one.name))) for one in present))
-    elapsed = time.perf_counter() - start
-    used = [usage(folder, one.name) for one in present]
-    await asyncio.gather(*(attempt(one, one.save()) for one in present))
-    for http in https:
-        await http.close()
+    try:
+        present = await _together(students, https, work)
+        before = [usage(folder, one.name)[2] for one in present]
+        start = time.perf_counter()
+        if work is _lesson:
+            await asyncio.gather(*(attempt(one, one.move_slider(random.Random(one.name))) for one in present))
+        elapsed = time.perf_counter() - start
+        used = [usage(folder, one.name) for one in present]
+        if work is _lesson:
+            await asyncio.gather(*(attempt(one, one.save()) for one in present))
+    finally:
+        for http in https:
+            await http.close()
     return [(pss, rss, (cpu - first) / elapsed, n) for (pss, rss, cpu, n), first in zip(used, before)]
+
+
+async def _together(students: list[Student], https: list[aiohttp.ClientSession], work) -> list[Student]:
+    """Une étape, tous à la fois ; rend ceux qui l'ont passée."""
+    done = await asyncio.gather(*(attempt(one, work(one, http)) for one, http in zip(students, https)))
+    return [one for one, fine in zip(students, done) if fine]
+
+
+async def _floor(student: Student, http: aiohttp.ClientSession) -> None:
+    """L'élève arrive, et n'ouvre que le plancher."""
+    await student.arrive(http)
+    await student.open_kernel("plancher.ipynb")
+    if said := await student.run(FLOOR):
+        raise RuntimeError(said)
+
+
+async def _lesson(student: Student, http: aiohttp.ClientSession) -> None:
+    """L'élève arrive, et fait la leçon."""
+    await student.arrive(http)
+    await student.open_lesson()
+    await student.execute()
 
 
 def lost(student: Student, folder: Path) -> bool:
@@ -359,36 +424,47 @@ async def wait_for(url: str, process: subprocess.Popen) -> None:
 
 
 def measure(count: int) -> None:
-    """Une classe de `count` élèves ; affiche sa ligne du tableau."""
-    folder = Path(tempfile.mkdtemp(prefix="classe-"))
+    """Une classe de `count` élèves, et son plancher ; affiche leur ligne du tableau."""
+    _, floor, _, _ = play(count, _floor)
+    students, used, lost_work, left = play(count, _lesson)
+    show(students, [one[0] for one in floor], used, lost_work, left)
+
+
+def play(count: int, work) -> tuple[list[Student], list[tuple], int, int]:
+    """Un hub neuf, et une séance ; rend les élèves, ce qu'ils occupent, les travaux perdus, les processus restés."""
+    folder = Path(tempfile.mkdtemp(prefix="classe-", dir="/srv"))  # l'élève a un /tmp à lui
     folder.chmod(0o755)
     names = [f"eleve{k:02}" for k in range(1, count + 1)]
-    process, url = start_hub(folder, names)
-    students = [Student(name, url) for name in names]
+    process, url, passwords = start_hub(folder, names, bare=work is _floor)
+    students, used = [Student(name, url, passwords[name]) for name in names], []
     try:
         asyncio.run(wait_for(url, process))
-        used = asyncio.run(session(students, folder))
+        used = asyncio.run(session(students, work, folder))
     finally:
         left = stop_hub(process, folder)
         log = (folder / "hub.log").read_text("utf-8")
-    show(count, students, used, sum(lost(one, folder) for one in students), left)
     if any(one.errors for one in students):
         print("\n".join({error for one in students for error in one.errors}), *log.splitlines()[-20:], sep="\n")
+    lost_work = sum(lost(one, folder) for one in students)
     shutil.rmtree(folder, ignore_errors=True)
+    return students, used, lost_work, left
 
 
 HEADER = (
-    f"{'élèves':>6} {'PSS':>5} {'max':>5} {'RSS':>5} {'cœur':>5} {'fils':>5} {'serveur':>7} {'max':>7} {'leçon':>7} "
+    f"{'élèves':>6} {'nu':>5} {'PSS':>5} {'max':>5} {'PSS/nu':>6} {'RSS':>5} {'cœur':>5} {'fils':>5} "
+    f"{'serveur':>7} {'max':>7} {'leçon':>7} "
     f"{'max':>7} {'cran':>6} {'95e c.':>6} {'entier':>6} {'95e c.':>6} {'rafales':>7} {'erreurs':>7} {'perdus':>6}"
 )
 
 
-def show(count: int, students: list[Student], used: list[tuple], lost_work: int, left: int) -> None:
+def show(students: list[Student], bare: list[float], used: list[tuple], lost_work: int, left: int) -> None:
     """La ligne du tableau ; des médianes, et le pire à côté."""
     memory, rss, cores, threads = zip(*used) if used else ([], [], [], [])
     ready, executed = ([getattr(one, name) for one in students] for name in ("ready", "executed"))
     ticks, bursts = (list(itertools.chain(*(getattr(s, name) for s in students))) for name in ("ticks", "bursts"))
-    cells = [f"{count:>6}", *(f"{quantile(column, share):>5.0f}" for column, share in ((memory, 0.5), (memory, 1)))]
+    columns = ((bare, 0.5), (memory, 0.5), (memory, 1))
+    cells = [f"{len(students):>6}", *(f"{quantile(column, share):>5.0f}" for column, share in columns)]
+    cells += [f"{sum(memory) / max(sum(bare), 1):>6.2f}"]
     cells += [f"{quantile(rss, 0.5):>5.0f} {quantile(cores, 0.5):>5.2f} {quantile(threads, 0.5):>5.0f}"]
     cells += [f"{quantile(column, share):>7.1f}" for column in (ready, executed) for share in (0.5, 1)]
     cells += [f"{quantile(column, share):>6.0f}" for column in (ticks, bursts) for share in (0.5, 0.95)]
