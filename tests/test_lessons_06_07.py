@@ -43,7 +43,7 @@ def test_lesson_07_the_challenge_of_the_frontier(points):
 
 
 def test_lesson_07_the_goal_of_sgd_is_met_at_2_and_at_no_smaller_rate(points):
-    """« L'objectif est atteint à 2, vingt fois plus que le bon taux d'Adam. »"""
+    """« L'objectif est atteint à 2 […] : c'est vingt fois le bon taux d'Adam. »"""
     run = sweep(Net(2, seed=0), *points, 100, grid(0.01, 2), optimizer="sgd", seed=0)
     assert run.lrs[run.loss[:, -1] <= 0.12].tolist() == [2.0]
 
