@@ -32,6 +32,17 @@ def make_figure(size: tuple[int, int] = (480, 400), columns: int = 1, layout: st
     return figure
 
 
+def set_margins(figure: Figure, font: float, columns: int = 1, above: float = 0.7) -> None:
+    """Donne à une figure de `make_figure`, à `columns` graphiques, les marges que veulent des textes de `font` points.
+
+    `above` : ce qu'il en faut au-dessus, en hauteurs de texte. Les chercher, comme le fait matplotlib, prendrait
+    autant de temps que dessiner.
+    """
+    width, height = font / 345.6, font / 288  # une largeur et une hauteur de texte, en parts d'un graphique
+    sides = 5.3 * width / columns, 3.2 * height, 1 - 1.2 * width / columns, 1 - above * height
+    figure.subplots_adjust(*sides, wspace=6.5 * width / (1 - 6.5 * width))
+
+
 class Stage(anywidget.AnyWidget):
     """Des figures, côte à côte, et le texte qui dit ce qu'elles montrent, à un lecteur d'écran aussi.
 

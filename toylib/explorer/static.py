@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import rcParams
 
 from toylib.explorer.controls import label
 from toylib.explorer.live import png
 from toylib.explorer.runs import Config
-from toylib.explorer.stage import make_figure
+from toylib.explorer.stage import make_figure, set_margins
 from toylib.explorer.views import format_u
 from toylib.french import OPTIMIZER_NAMES, comma, percent
 from toylib.network import Net
@@ -72,9 +73,8 @@ def describe(rates: dict[str, Rate], config: Config) -> str:
 def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[str, Rate], net: Net | None) -> bytes:
     """Le PNG des vues demandées : les courbes de trois taux, la courbe en U, et la frontière de `net`, au bon taux."""
     panels = [panel for view in views for panel in PANELS[view]]
-    figure, width = make_figure((480 * len(panels), 400), len(panels), "none"), 1 / len(panels)
-    # Des marges fixes : les chercher prendrait autant que dessiner.
-    figure.subplots_adjust(0.18 * width, 0.13, 1 - 0.03 * width, 0.9, 0.21 / 0.79)
+    figure = make_figure((480 * len(panels), 400), len(panels), "none")
+    set_margins(figure, rcParams["font.size"], len(panels), above=2.2)
     for ax, panel in zip(figure.axes, panels):
         if panel == "boundary":
             plot_boundary(net, *config.data(), ax)
@@ -84,6 +84,8 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
         else:
             for rate in rates.values():
                 plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}" if panel == "loss" else None)
+            if panel == "accuracy" and ax.get_legend():  # celle de la perte vaut pour les deux
+                ax.get_legend().remove()
     figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}")
     return png(figure, 80)
 

@@ -13,7 +13,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from toylib.explorer.runs import LR_GRID, Config, Run
-from toylib.explorer.stage import make_figure
+from toylib.explorer.stage import make_figure, set_margins
 from toylib.network import Net
 from toylib.plotting import (
     CLASSES,
@@ -167,7 +167,6 @@ def make_panels(views: Sequence[str], font: float = 13) -> list[Curves | Boundar
     3
     """
     panels = [panel() for view in views for panel in PANELS[view]]
-    width, height = font / 345.6, font / 288  # une largeur et une hauteur de texte, en parts de la figure
-    for panel in panels:  # des marges fixes : les chercher prendrait autant que dessiner
-        panel.figure.subplots_adjust(5.3 * width, 3.2 * height, 1 - 1.2 * width, 1 - 0.7 * height)
+    for panel in panels:
+        set_margins(panel.figure, font)
     return panels
