@@ -337,7 +337,7 @@ KILL = """() => {
 }"""
 
 
-# Exécute ce qui mène à la cellule où l'explorateur a été conduit à 0,1, et cette cellule.
+# Exécute ce qui mène à la cellule où l'explorateur a été conduit à 0,316, et cette cellule.
 RUN_ABOVE = """async () => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
     const sources = notebook.widgets.map(cell => cell.model.sharedModel.source);
@@ -367,9 +367,9 @@ def test_a_killed_kernel_loses_no_work_and_the_slider_comes_back(page):
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.evaluate(RUN_ABOVE)
     explorer = first_explorer(page)
-    wait_for(explorer, 0.1)
+    wait_for(explorer, 0.316)
     explorer.locator(".noUi-handle").focus()
     page.keyboard.press("ArrowRight")
-    wait_for(explorer, 0.126)
+    wait_for(explorer, 0.398)
     path = Path(ask_kernel(page, "import os; print(os.getcwd())")) / LESSON
     assert TYPED in path.read_text("utf-8")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +49,12 @@ def data(folder, monkeypatch):
     made.chmod(0o755)
     monkeypatch.setattr(pupils, "FIRST_UID", 50000)
     return made
+
+
+def apart(work):
+    """Mène `work` à son terme dans un fil à part : Playwright tient celui des essais qui l'ont précédé."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def load(folder, data, monkeypatch, **changed):
@@ -170,9 +177,9 @@ def unit(folder, data, monkeypatch):
     config = load(folder, data, monkeypatch, HUB_MEMOIRE=1000, HUB_TACHES=99)
     spawner = ClassSpawner(user=SimpleNamespace(name="alice", id=7), config=config)
     paths = {name: f"/certificats/{name}" for name in ("keyfile", "certfile", "cafile")}
-    asked["moved"] = asyncio.run(spawner.move_certs(paths))
+    asked["moved"] = apart(spawner.move_certs(paths))
     spawner.ip = spawner.own_address()
-    asked["address"] = asyncio.run(spawner.start())
+    asked["address"] = apart(spawner.start())
     return asked
 
 
@@ -205,7 +212,7 @@ def test_each_student_has_an_address_and_certificates_that_systemd_hands_over(un
 def test_whoever_left_the_list_opens_no_server(folder, data, monkeypatch):
     config = load(folder, data, monkeypatch)
     with pytest.raises(PermissionError, match="n'est plus sur la liste"):
-        asyncio.run(ClassSpawner(user=SimpleNamespace(name="intrus", id=7), config=config).start())
+        apart(ClassSpawner(user=SimpleNamespace(name="intrus", id=7), config=config).start())
 
 
 def test_after_five_tries_one_waits_and_does_not_shut_out_another():
@@ -260,7 +267,7 @@ def test_the_hub_answers_while_a_password_is_checked(data):
             await waiting
         return pending
 
-    assert asyncio.run(try_one())
+    assert apart(try_one())
 
 
 LIGHT = """
