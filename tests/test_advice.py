@@ -4,22 +4,17 @@ import itertools
 import math
 import re
 from functools import cache
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from test_exercises import EXERCISES, LESSONS
 
 from toylib.french import comma
 from toylib.lessons import verifier
 from toylib.lessons.answers import COMMA
-from toylib.lessons.exercises import CLOSE, SHARE, questions
+from toylib.lessons.exercises import CLOSE, SHARE
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-LESSONS = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
-EXERCISES = {
-    f"{lesson}.{k}": entry for lesson in LESSONS for k, entry in enumerate(questions(lesson)["exercise"], start=1)
-}
 NUMBERS = [name for name, entry in EXERCISES.items() if "arguments" not in entry and "measure" not in entry]
 # De chaque exercice que l'on mesure, une grille de réponses assez fine pour contenir de bonnes réponses.
 GRIDS = {
