@@ -31,7 +31,8 @@ NAME = "explorateur.ipynb"
 TWIN = "jumeau.ipynb"  # le même, pour un autre noyau
 CELL = """
 from toylib.explorer import LrExplorer
-explorer = LrExplorer(lr=0.01, n=200, epochs=60, rule=["sum", "xor"], views=("curves", "boundary", "u"))
+views = "curves", "boundary", "u"
+explorer = LrExplorer(lr=0.01, n=200, epochs=60, rule=["sum", "xor"], views=views, challenge=(0.9, 6))
 explorer
 """
 SUBSHELLS = "@jupyterlab/apputils-extension:kernels-settings"
@@ -233,6 +234,7 @@ PAINTED = """() => {
         curve: exact('loss'), ghost: path('ghost-loss'), mark: path('mark'), frontier: path('frontier'),
         legend: [...root.querySelectorAll('.toylib-legend span')].map(one => one.textContent),
         status: root.querySelector('.toylib-status').textContent,
+        challenge: root.querySelector('.toylib-challenge').textContent,
     };
 }"""
 
@@ -245,10 +247,16 @@ def known(page):
     return explorer, int(ask_kernel(page, "import os; explorer.wait(rest=True); print(os.getpid())"))
 
 
+def fate(lr):
+    """Ce que la ligne du défi doit dire pour finir, d'après `train`."""
+    reached = train(Net(2, seed=0), *gendata(200, seed=0), 60, lr, seed=0).epochs_to(0.9)
+    return f"✓ relevé à l'époque {reached}" if reached is not None and reached <= 6 else "pas encore relevé"
+
+
 def test_with_the_kernel_stopped_everything_follows_the_handle_and_is_right(executed):
     page = executed
     explorer, kernel = known(page)
-    before = page.evaluate(PAINTED)
+    before, fates = page.evaluate(PAINTED), set()
     os.kill(kernel, signal.SIGSTOP)
     try:
         explorer.locator(".noUi-handle").first.focus()
@@ -263,7 +271,10 @@ def test_with_the_kernel_stopped_everything_follows_the_handle_and_is_right(exec
                 f"précédente : lr {comma(LR_GRID[29 + k])}, Adam",
             ]
             assert status(explorer) == expected(lr, 200, 60)
+            assert now["challenge"].replace("\xa0", " ").endswith(fate(lr))
+            fates.add(fate(lr).split()[0])
             before = now
+        assert fates == {"✓", "pas"}  # relevé à certains de ces taux, pas à tous
     finally:
         os.kill(kernel, signal.SIGCONT)
     # Le noyau rattrape, et ne change rien de ce qui est montré.

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -183,6 +184,30 @@ def test_the_caller_keeps_data_and_random_state():
     assert all((a == b).all() for a, b in zip(copies, (f, y2)))
     assert torch.equal(torch.random.get_rng_state(), states[0])
     assert (np.random.get_state()[1] == states[1]).all()
+
+
+@pytest.mark.parametrize(("width", "used"), [(16, 1), (2**20, 2)])
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_small_layers_learn_on_one_thread_and_the_caller_keeps_his(width, used, error):
+    """Sur une machine occupée, deux fils qui s'attendent entraînent vingt fois plus lentement de petites couches."""
+    seen, before = [], torch.get_num_threads()
+
+    class Watched(nn.Sequential):
+        def forward(self, x):
+            seen.append(torch.get_num_threads())
+            if error and len(seen) > 3:
+                raise error
+            return super().forward(x)
+
+    model = Watched(nn.Linear(2, width), nn.Linear(width, 2))
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(error) if error else nullcontext():
+            train(model, [[0.0, 1.0], [1.0, 0.0]], [0, 1], 2, 0.1, optimizer="sgd")
+        assert seen[1:] == [used] * (len(seen) - 1)  # le premier appel, avant l'entraînement, vérifie le réseau
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("batch_size", [None, 50])

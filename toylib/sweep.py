@@ -25,11 +25,10 @@ from toylib._checks import (
 from toylib.engine import LOSSES, PLACES, UPDATES, Epoch, Task, run
 from toylib.network import Net
 from toylib.schedules import Schedule, factors
-from toylib.training import History, progress
+from toylib.training import History, few_threads, progress
 
 CHUNK = 0.01  # secondes d'entraînement entre deux états des courbes
 MEMORY = 2**28  # octets que les copies peuvent prendre ensemble ; au-delà, elles sont entraînées bloc par bloc
-SMALL = 2**21  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que s'attendre
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +56,7 @@ class Sweep:
         """
         known = check_whole("k", k, -len(self.lrs)) < len(self.lrs)
         require(known, "k", f"être le rang d'un taux, de 0 à {len(self.lrs) - 1}", k)
-        names = ("loss", "accuracy", "valid_loss", "valid_accuracy")
-        curves = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        curves = {name: curve for name in History.__annotations__ if (curve := getattr(self, name)) is not None}
         return History(**{name: (median(curve) if curve.ndim > 2 else curve)[k] for name, curve in curves.items()})
 
     def good(self) -> tuple[float, float] | None:
@@ -202,8 +200,7 @@ def _blocks(task: Task) -> list[Task]:
 def _state(seed: int | None, epochs: int, n: int) -> torch.Tensor:
     """L'état du générateur avant le premier mélange. Sans graine, le générateur global avance aussitôt comme `train`
     le ferait avancer."""
-    generator = random_generator(seed)
-    state = generator.get_state()
+    state = random_generator(seed).get_state()
     if seed is None:
         for _ in range(epochs):
             torch.randperm(n)
@@ -229,24 +226,20 @@ def _check_models(model) -> list[Net]:
 def _changes(model: Net) -> Iterator[tuple[str, object]]:
     """Ce qui ferait d'un réseau autre chose qu'un `Net`, et si c'est le cas ; chacun suppose que les précédents ne le
     sont pas."""
-    count, modules = len(model.tanh) + 1, list(model.modules())
-    yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * count]
+    modules, fresh = list(model.modules()), Net(model.nins, model.nout, [1] * len(model.tanh), seed=0)
+    yield "d'autres couches", [type(one) for one in modules] != [type(one) for one in fresh.modules()]
     names, weights = zip(*model.named_parameters(remove_duplicate=False))
-    layers = [*(f"hidden.{i}." for i in range(count - 1)), "output."]
-    yield "des poids en plus ou en moins", list(names) != [one + part for one in layers for part in ("weight", "bias")]
+    yield "des poids en plus ou en moins", list(names) != list(fresh.state_dict())
     widths = [model.nins, *map(len, weights[:-2:2]), model.nout]
     shapes = [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
     yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != shapes
     yield "des poids partagés", len({one.data_ptr() for one in weights}) < len(weights)
     yield "des poids gelés", not all(one.requires_grad for one in weights)
     yield "une méthode forward remplacée", any("forward" in vars(one) for one in modules)
-    hooks = [hooks for one in modules for name, hooks in vars(one).items() if name in _HOOKS]
+    hooks = [hooks for one in modules for name, hooks in vars(one).items() if name.endswith("_hooks")]
     hooks += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
     yield "des crochets (`hooks`)", any(hooks) or nn.modules.module._has_any_global_hook()
     yield "un calcul sous `torch.autocast`", torch.is_autocast_enabled("cpu")
-
-
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Sweep]:
@@ -277,19 +270,14 @@ def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
 
 @torch.inference_mode()
 def _advance(task: Task, epochs: Iterator[Epoch], weights: bool) -> dict[str, np.ndarray]:
-    """Les courbes des époques suivantes, 10 ms environ ; rien, s'il n'y en a plus. L'appelant retrouve ses fils de
-    calcul ; de petites couches n'en ont qu'un."""
-    chunk, start, threads = [], time.perf_counter(), torch.get_num_threads()
-    width = max(part.numel() for part in task.copies[0][0].parameters())
-    torch.set_num_threads(1 if width * task.sets[-1][0].shape[1] < SMALL else threads)
-    try:
+    """Les courbes des époques suivantes, 10 ms environ ; rien, s'il n'y en a plus."""
+    chunk, start = [], time.perf_counter()
+    with few_threads(task.copies[0][0], task.sets[-1][0].shape[1]):
         for epoch in epochs:
             chunk.append(epoch._replace(weights=epoch.weights.clone()) if weights else epoch)
             if time.perf_counter() - start > CHUNK:
                 break
         return _measures(task, chunk, weights) if chunk else {}
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measures(task: Task, epochs: Sequence[Epoch], weights: bool) -> dict[str, np.ndarray]:

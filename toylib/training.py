@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),  # SGD, où momentum=0.9 est déjà écrit
 }
+SMALL = 2**21  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que s'attendre
 
 
 class Score(NamedTuple):  # un couple, dont les deux nombres ont un nom : score.loss, score.accuracy
@@ -150,7 +152,7 @@ def train(
     rates = [(group, group["lr"]) for group in descent.param_groups] if varies else []  # group : des poids et leur taux
     scores, valid_scores, step = [], [], 0
 
-    with mode(model, training=True), progress("Entraînement", epochs + 1) as bar:
+    with mode(model, training=True), few_threads(model, len(x)), progress("Entraînement", epochs + 1) as bar:
         for epoch in range(epochs + 1):
             if epoch > 0:  # à l'époque 0, le réseau initial est seulement mesuré
                 order = torch.randperm(len(x), generator=generator)
@@ -202,6 +204,22 @@ def measure(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> Score:
         loss = cross_entropy(logits, labels)
         accuracy = (logits.argmax(dim=1) == labels).double().mean()
     return Score(loss.item(), accuracy.item())
+
+
+@contextmanager
+def few_threads(model: nn.Module, n: int) -> Iterator[None]:
+    """Un seul fil de calcul, si les couches de `model` sont petites pour `n` échantillons ; puis ceux de l'appelant.
+
+    >>> with few_threads(nn.Linear(2, 2), 500):
+    ...     torch.get_num_threads()
+    1
+    """
+    threads, widest = torch.get_num_threads(), max(part.numel() for part in model.parameters())
+    torch.set_num_threads(1 if widest * n < SMALL else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _make_optimizer(optimizer: Any, model: nn.Module, lr: float, planned: Sequence[float]) -> torch.optim.Optimizer:
