@@ -8,13 +8,14 @@ import torch
 from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
-from toylib._checks import as_tensors, check_lr, check_whole
+from toylib._checks import as_tensors, check_whole, require
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.network import Net
 from toylib.plotting import STYLES
+from toylib.training import train
 
 STEPS = (
     "les entrées et les poids",
@@ -60,14 +61,13 @@ def run_pass(model: Net, data, target) -> Pass:
     ([(2, 2), (2, 2), (2, 2)], 0.83)
     """
     x, labels = as_tensors(model, data, target)
-    if model.tanh != (True, True):
-        raise ValueError(f"model doit avoir deux couches cachées, avec tanh ; reçu : tanh = {model.tanh}.")
+    found = f"tanh = {model.tanh}"
+    require(model.tanh == (True, True), "model", "avoir deux couches cachées, avec tanh", found)
     values, sums = [x], []
-    for layer in model.hidden:
+    for layer in _layers(model):
         sums.append(layer(values[-1]))
         values.append(sums[-1].tanh())
-    sums.append(model.output(values[-1]))
-    values.append(sums[-1].softmax(dim=1))
+    values[-1] = sums[-1].softmax(dim=1)
     loss = cross_entropy(sums[-1], labels)
     grads = torch.autograd.grad(loss, [*sums, *(layer.weight for layer in _layers(model))])
     targets = one_hot(labels, model.nout)
@@ -93,13 +93,12 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes)
     'Étape 1 sur 8 · aller → h₁ = tanh(W₁ x + b₁)'
     """
     run = run_pass(model, data, target)
-    if check_whole("step", step) > _LAST:
-        raise ValueError(f"step doit être un entier entre 0 et {_LAST} ; reçu : {step!r}.")
-    if len(run.values[0]) > 2:
-        raise ValueError(f"data doit avoir un ou deux échantillons ; reçu : {len(run.values[0])}.")
+    require(check_whole("step", step) <= _LAST, "step", f"être un entier entre 0 et {_LAST}", step)
+    require(len(run.values[0]) <= 2, "data", "avoir un ou deux échantillons", len(run.values[0]))
     losses = [_text(run.loss) if step >= 4 else "?"]
     if step == _LAST:
-        model = _updated(model, run, check_lr(lr))
+        model = deepcopy(model)
+        train(model, data, target, 1, lr, optimizer="sgd", seed=0)
         run = run_pass(model, data, target)
         losses.append(_text(run.loss))
     for k, layer in enumerate(_layers(model)):
@@ -134,16 +133,6 @@ def step_explorer(model: Net, data, target) -> Demo:
     steps, rates = range(len(STEPS)), (0.01, 0.1, 0.3, 1, 2, 3, 5, 10, 30)
     controls = {"step": make_slider("Étape", steps, 4, str), "lr": make_slider("Taux d'apprentissage", rates, 0.1)}
     return Demo(controls, lambda **values: [values], draw, figure, whole=True)
-
-
-@torch.no_grad()
-def _updated(model: Net, run: Pass, lr: float) -> Net:
-    """Une copie de `model` après un pas de descente de gradient ; le gradient d'un biais est la somme des δ."""
-    copy = deepcopy(model)
-    for layer, gradient, delta in zip(_layers(copy), run.gradients, run.deltas):
-        layer.weight -= lr * gradient
-        layer.bias -= lr * delta.sum(dim=0)
-    return copy
 
 
 def _layers(model: Net) -> list[torch.nn.Linear]:
