@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_lr, check_whole
+from toylib._checks import check_lr, check_whole, require
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -150,8 +150,7 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
     >>> plot_catapult(catapult(2.5), plt.figure().subplots(1, 2))[1].get_ylabel()
     'lr·λ'
     """
-    if not isinstance(run, Catapult):
-        raise TypeError(f"run doit être un Catapult, que rend la fonction catapult ; reçu : {type(run).__name__}.")
+    require(isinstance(run, Catapult), "run", "être un Catapult, que rend catapult", type(run).__name__, TypeError)
     axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
     if not axes[0].lines:
         _format(*axes)
@@ -165,7 +164,7 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
 def _format(left: Axes, right: Axes) -> None:
     """L'échelle, les graduations et les noms des deux panneaux."""
     left.set(yscale="log", ylim=LOSS_RANGE, ylabel="Perte")
-    put_ticks(left.yaxis, 1e-8, 1e-4, 1, 1e4, 1e8, name=lambda loss: POWERS[loss])
+    put_ticks(left.yaxis, *POWERS, name=POWERS.get)
     right.set(ylim=(0, CEILING), ylabel="lr·λ")
     put_ticks(right.yaxis, *range(CEILING + 1))
     for ax in (left, right):

@@ -67,8 +67,7 @@ def noisy_descents(
     """
     lrs, copies = check_lrs(lrs), check_whole("copies", copies, 1)
     size, start = check_whole("batch_size", batch_size, 1), check_real("start", start)
-    rng = numpy_generator(seed)
-    means = rng.standard_normal((len(lrs), copies)) / math.sqrt(size)
+    means = numpy_generator(seed).standard_normal((len(lrs), copies)) / math.sqrt(size)
     w = np.full((len(lrs) + 1, copies), start)
     for t, lr in enumerate(lrs):
         w[t + 1] = w[t] - lr * (w[t] - means[t])
