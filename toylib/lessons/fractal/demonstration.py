@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from toylib._checks import check_choice, check_list, check_whole
+from toylib._checks import check_choice, check_list, check_whole, require
 from toylib.explorer.controls import STYLE, make_button
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -72,13 +72,11 @@ class MapExplorer(Demo):
 
     def set(self, **values) -> None:
         """Déplace le rectangle : deux crans par curseur. Lève : `ValueError` ou `TypeError` ; rien ne bouge alors."""
-        pairs = {}
+        pairs, wanted = {}, f"deux crans croissants, de 0 à {NOTCHES}"
         for name, pair in values.items():
             check_choice("la commande", name, self.controls)
-            wanted = f"deux crans croissants, de 0 à {NOTCHES}"
-            pairs[name] = tuple(check_whole(name, one) for one in check_list(name, pair, wanted))
-            if len(pairs[name]) != 2 or not pairs[name][0] < pairs[name][1] <= NOTCHES:
-                raise ValueError(f"{name} doit être {wanted} ; reçu : {pair!r}.")
+            ends = pairs[name] = tuple(check_whole(name, one) for one in check_list(name, pair, wanted))
+            require(len(ends) == 2 and ends[0] < ends[1] <= NOTCHES, name, f"être {wanted}", pair)
         for name, pair in pairs.items():
             self.controls[name].value = pair
 
@@ -95,30 +93,23 @@ class MapExplorer(Demo):
         self._enter()
 
     def _enter(self) -> None:
-        """Gradue les curseurs pour la région, et pose le rectangle en son milieu."""
+        """Gradue les curseurs pour la région, et pose le rectangle en son milieu : une seule demande pour les deux."""
         region = self._regions[-1]
-        bounds = {"hidden": region[:2], "output": region[2:]}
-        self._entering = True  # les curseurs bougent, mais une seule demande suffit
-        for name, control in self.controls.items():
-            ends = np.linspace(*bounds[name], NOTCHES + 1)
+        for control, side in zip(self.controls.values(), (region[:2], region[2:])):
+            ends = np.linspace(*side, NOTCHES + 1)
+            control.unobserve(self._submit, "value")
             control.options = [(_power(end, ends), k) for k, end in enumerate(ends)]
             control.index = MIDDLE
-        self._entering = False
+            control.observe(self._submit, "value")
         self._submit()
-
-    def _submit(self, _=None) -> None:
-        if getattr(self, "_entering", True):
-            return
-        super()._submit()
 
     def _request(self) -> dict:
         return {"region": self._regions[-1], **super()._request()}
 
     def _chart(self, region: Region) -> Map:
         """La carte d'une région, vide la première fois."""
-        if region not in self._maps:
-            self._maps[region] = Map(region, np.full((self._resolution, self._resolution), np.nan))
-        return self._maps[region]
+        unknown = np.full((self._resolution, self._resolution), np.nan)
+        return self._maps.setdefault(region, Map(region, unknown))
 
     def _refine(self, region: Region, hidden: tuple, output: tuple) -> Iterator[tuple[Map, Region]]:
         """La carte et le rectangle, pendant que la carte se précise."""

@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from toylib._checks import check_whole
-from toylib.lessons.fractal.maps import Map, Problem, Region, grid, levels, pair_values
+from toylib._checks import check_whole, require
+from toylib.lessons.fractal.maps import Map, Problem, Region, gaps, pair_values
 
 TILE = 128  # couples par tuile
 RETRIES = 2  # fois où une tuile perdue est soumise de nouveau
@@ -54,22 +54,21 @@ def iter_map(
     resolution, tile = check_whole("resolution", resolution, 2), check_whole("tile", tile, 1)
     region, work = Region(*region).check(resolution), partial(pair_values, problem.check())
     values = np.full((resolution, resolution), np.nan) if start is None else start.values
-    if values.shape != (resolution, resolution):
-        raise ValueError(f"start doit avoir {resolution} points par côté ; reçu : {len(values)}.")
+    require(values.shape == (resolution, resolution), "start", f"avoir {resolution} points par côté", len(values))
     result, rates = Map(region, values), region.rates(resolution).reshape(-1, 2)
     yield result
     with nullcontext(executor) if executor is not None else ThreadPoolExecutor(os.cpu_count()) as pool:
-        for size in levels(resolution):
-            with closing(_run_tiles(pool, work, rates, _tiles(values, size, tile))) as found:
+        for gap in gaps(resolution):
+            with closing(_run_tiles(pool, work, rates, _tiles(values, gap, tile))) as found:
                 for part, new in found:
                     values.flat[part] = new
                     yield result
 
 
-def _tiles(values: np.ndarray, size: int, tile: int) -> list[np.ndarray]:
-    """Les points inconnus de la grille de `size` points par côté, en tuiles : leurs rangs dans la carte."""
-    ranks = grid(np.arange(values.size).reshape(values.shape), size)
-    missing = ranks[np.isnan(grid(values, size))]
+def _tiles(values: np.ndarray, gap: int, tile: int) -> list[np.ndarray]:
+    """Les points inconnus de la grille qui prend un point sur `gap`, en tuiles : leurs rangs dans la carte."""
+    ranks = np.arange(values.size).reshape(values.shape)[::gap, ::gap]
+    missing = ranks[np.isnan(values.flat[ranks])]
     return [missing[k : k + tile] for k in range(0, len(missing), tile)]
 
 
