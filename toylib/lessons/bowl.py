@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_list, check_lr, check_real, check_whole, require, to_tensor
+from toylib._checks import check_list, check_lr, check_lrs, check_real, check_whole, require, to_tensor
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -194,10 +194,7 @@ def _check_bowl(lr, beta, curvatures, start, steps) -> tuple:
 
 def _check_curvatures(curvatures) -> np.ndarray:
     """Les courbures, (d,) : au moins une, toutes strictement positives."""
-    curvatures = _check_vector("curvatures", curvatures)
-    for i, value in enumerate(curvatures):
-        check_lr(value, f"curvatures[{i}]")
-    return curvatures
+    return np.array(check_lrs(_check_vector("curvatures", curvatures), "curvatures"))
 
 
 def _check_vector(name: str, values) -> np.ndarray:
