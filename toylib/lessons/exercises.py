@@ -5,8 +5,8 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from importlib.resources import files
 from inspect import signature
+from pathlib import Path
 from pkgutil import resolve_name
 from types import FunctionType
 
@@ -66,9 +66,8 @@ def questions(lesson: str) -> dict:
 @cache
 def _lessons() -> dict[str, dict]:
     """Les questions de chaque leçon qui en a."""
-    folder = files("toylib.lessons") / "questions"
-    found = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
-    return {one.name.removesuffix(".toml"): tomllib.loads(one.read_text("utf-8")) for one in found}
+    found = sorted((Path(__file__).parent / "questions").glob("*.toml"))
+    return {path.stem: tomllib.loads(path.read_text("utf-8")) for path in found}
 
 
 def verifier(exercise: str, answer: object) -> Verdict:
