@@ -13,6 +13,7 @@ from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import max_curvature, max_curvatures
+from toylib.lessons.panels import lay_axes
 from toylib.network import Net
 from toylib.plotting import STYLES, put_ticks
 from toylib.sweep import sweep
@@ -163,14 +164,9 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
 
 def _format(left: Axes, right: Axes) -> None:
     """L'échelle, les graduations et les noms des deux panneaux."""
-    left.set(yscale="log", ylim=LOSS_RANGE, ylabel="Perte")
+    lay_axes(left, yscale="log", ylim=LOSS_RANGE, xlabel="Pas", ylabel="Perte")
     put_ticks(left.yaxis, *POWERS, name=POWERS.get)
-    right.set(ylim=(0, CEILING), ylabel="lr·λ")
-    put_ticks(right.yaxis, *range(CEILING + 1))
-    for ax in (left, right):
-        ax.set(xlabel="Pas")
-        ax.grid(color="0.88")
-        put_ticks(ax.xaxis)
+    lay_axes(right, ylim=(0, CEILING), yticks=range(CEILING + 1), xlabel="Pas", ylabel="lr·λ")
     for level, name in ((2, "2 : au-dessus, la perte bondit"), (4, "4 : au-dessus, la courbure monte")):
         right.axhline(level, color="0.35", linewidth=1.5)
         right.text(0.98, level + 0.08, name, transform=right.get_yaxis_transform(), ha="right", color="0.35")

@@ -17,6 +17,7 @@ from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import gradients, max_curvatures
+from toylib.lessons.panels import lay_axes
 from toylib.network import Net
 from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import Schedule
@@ -229,14 +230,10 @@ def _draw_axes(steps: int) -> tuple[Figure, list[Artist]]:
     """La figure de la démonstration, dont les axes ne bougent pas, et ce qui y bouge."""
     figure = make_figure((960, 460), columns=2)
     left, right = figure.axes
-    left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte (coupée à 10)")
-    right.set(ylim=(0, TALLEST), ylabel=f"Courbure maximale (coupée à {TALLEST})")
-    for ax in (left, right):
-        ax.set(xlim=(0, steps), xlabel="Pas")
-        ax.grid(color="0.88")
-        put_ticks(ax.xaxis, *np.linspace(0, steps, 5))
-    put_ticks(left.yaxis)
-    put_ticks(right.yaxis, 0, 5, 10, 15, 20)
+    along = {"xlim": (0, steps), "xticks": np.linspace(0, steps, 5), "xlabel": "Pas"}
+    lay_axes(left, yscale="log", ylim=(LOWEST, 10), ylabel="Perte (coupée à 10)", **along)
+    tall = f"Courbure maximale (coupée à {TALLEST})"
+    lay_axes(right, ylim=(0, TALLEST), yticks=range(0, TALLEST, 5), ylabel=tall, **along)
     (loss,) = left.plot([], gid="loss", linewidth=1.5, **STYLES[0])
     level = right.axhline(0, gid="limit", linewidth=2, **STYLES[1])
     (curvature,) = right.plot([], gid="curvature", linewidth=2.5, **STYLES[0])

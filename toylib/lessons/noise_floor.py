@@ -17,7 +17,8 @@ from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import SCHEDULE_NAMES, comma
-from toylib.plotting import STYLES, put_ticks
+from toylib.lessons.panels import lay_axes
+from toylib.plotting import STYLES
 from toylib.schedules import SCHEDULES, factors
 
 START = 3.0  # d'où partent les descentes
@@ -133,14 +134,10 @@ def _draw_axes(lrs: np.ndarray) -> tuple[Figure, list[Line2D]]:
     """La figure de la démonstration, et ses traits qui bougent."""
     figure = make_figure((1000, 420), columns=2)
     left, right = figure.axes
-    for ax in (left, right):
-        ax.set(yscale="log", ylim=RANGE)
-        ax.grid(color="0.88")
-        put_ticks(ax.yaxis, 1e-6, 1e-4, 1e-2, 1, 100)
-    left.set(xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²")
-    put_ticks(left.xaxis)
-    right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
-    put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+    heights = {"yscale": "log", "ylim": RANGE, "yticks": (1e-6, 1e-4, 1e-2, 1, 100)}
+    lay_axes(left, xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²", **heights)
+    rates = {"xscale": "log", "xlim": (0.017, 2.5), "xticks": (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)}
+    lay_axes(right, xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin", **rates, **heights)
     for size in SIZES:
         right.plot(lrs, [noise_floor(lr, size) for lr in lrs], color="0.75", linewidth=1)
         if size in (1, 10, 100):
