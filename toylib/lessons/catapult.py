@@ -23,7 +23,6 @@ WIDTHS = (10, 100, 1000, 10_000, 100_000)
 STEPS = 100
 LOST = 1e9  # perte par unité de largeur au-delà de laquelle plus rien ne revient
 HELD = 1e3  # perte finale au-delà de laquelle un réseau quelconque a divergé
-LOSS_RANGE = (1e-8, 1e8)
 POWERS = {1e-8: "10⁻⁸", 1e-4: "10⁻⁴", 1: "1", 1e4: "10⁴", 1e8: "10⁸"}
 CEILING = 5  # haut de l'axe de lr·λ
 
@@ -164,7 +163,7 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
 
 def _format(left: Axes, right: Axes) -> None:
     """L'échelle, les graduations et les noms des deux panneaux."""
-    lay_axes(left, yscale="log", ylim=LOSS_RANGE, xlabel="Pas", ylabel="Perte")
+    lay_axes(left, yscale="log", ylim=(1e-8, 1e8), xlabel="Pas", ylabel="Perte")
     put_ticks(left.yaxis, *POWERS, name=POWERS.get)
     lay_axes(right, ylim=(0, CEILING), yticks=range(CEILING + 1), xlabel="Pas", ylabel="lr·λ")
     for level, name in ((2, "2 : au-dessus, la perte bondit"), (4, "4 : au-dessus, la courbure monte")):

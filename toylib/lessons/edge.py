@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from toylib._checks import check_choice, check_lr, check_whole, require
 from toylib.data import gendata
@@ -204,7 +203,8 @@ def edge_explorer(steps: int = 4000, seed: int = 0) -> Demo:
     'limite 2/lr = 5'
     >>> demo.close()
     """
-    figure, artists = _draw_axes(steps)
+    figure = make_figure((960, 460), columns=2)
+    artists = _draw_axes(*figure.axes, steps)
     data, model = gendata(100, rule="band", seed=0), Net(2, seed=seed).double()
 
     every = max(1, steps // 40)
@@ -226,10 +226,8 @@ def edge_explorer(steps: int = 4000, seed: int = 0) -> Demo:
     return Demo({"lr": rate, "loss": choice}, follow, draw, figure, font=13)
 
 
-def _draw_axes(steps: int) -> tuple[Figure, list[Artist]]:
-    """La figure de la démonstration, dont les axes ne bougent pas, et ce qui y bouge."""
-    figure = make_figure((960, 460), columns=2)
-    left, right = figure.axes
+def _draw_axes(left: Axes, right: Axes, steps: int) -> list[Artist]:
+    """Dessine ce qui ne bouge pas dans la démonstration ; rend ce qui y bouge."""
     along = {"xlim": (0, steps), "xticks": np.linspace(0, steps, 5), "xlabel": "Pas"}
     lay_axes(left, yscale="log", ylim=(LOWEST, 10), ylabel="Perte (coupée à 10)", **along)
     tall = f"Courbure maximale (coupée à {TALLEST})"
@@ -238,7 +236,7 @@ def _draw_axes(steps: int) -> tuple[Figure, list[Artist]]:
     level = right.axhline(0, gid="limit", linewidth=2, **STYLES[1])
     (curvature,) = right.plot([], gid="curvature", linewidth=2.5, **STYLES[0])
     name = right.text(steps, 0, "", gid="name", ha="right", va="bottom", color=STYLES[1]["color"])
-    return figure, [loss, level, curvature, name]
+    return [loss, level, curvature, name]
 
 
 def _set_track(made: Track, loss: Artist, level: Artist, curvature: Artist, name: Artist) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
@@ -52,7 +52,7 @@ class MapExplorer(Demo):
         self._resolution = check_whole("resolution", resolution, 2)
         self._regions, self._maps = [Region(*region).check(self._resolution)], {}
         figure = make_figure((760, 640))
-        self._seen, (self._cells, self._boxes) = None, _draw_artists(figure)
+        self._seen, (self._cells, self._boxes) = None, _draw_artists(*figure.axes)
         names = {"hidden": "Taux de la couche cachée : 10 puissance", "output": "Taux de la sortie : 10 puissance"}
         controls = {name: _make_range(text) for name, text in names.items()}
         actions = (("Zoomer", "search-plus", self.zoom), ("Revenir", "undo", self.back), ("Arrêter", "stop", self.stop))
@@ -135,9 +135,8 @@ class MapExplorer(Demo):
         return _status(chart, box)
 
 
-def _draw_artists(figure: Figure) -> tuple[AxesImage, list[Rectangle]]:
+def _draw_artists(ax: Axes) -> tuple[AxesImage, list[Rectangle]]:
     """L'image de la carte, et les deux traits, blanc et noir, du rectangle."""
-    (ax,) = figure.axes
     cells = ax.imshow(np.ones((1, 1, 3)), gid="map", origin="lower", aspect="auto", interpolation="nearest")
     styles = {"halo": {"edgecolor": "white", "linewidth": 6}, "box": {"edgecolor": BLACK, "linewidth": 2.5}}
     return cells, [ax.add_patch(Rectangle((0, 0), 1, 1, gid=gid, fill=False, **styles[gid])) for gid in styles]
