@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from toylib import Net, sweep
 from toylib._checks import check_lr, check_whole, require
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
@@ -14,9 +15,7 @@ from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import max_curvature, max_curvatures
 from toylib.lessons.panels import lay_axes
-from toylib.network import Net
 from toylib.plotting import STYLES, put_ticks
-from toylib.sweep import sweep
 
 PRODUCTS = tuple(k / 10 for k in range(5, 43) if k != 40)  # lr·λ₀ du curseur ; à 4 juste, l'arrondi décide
 WIDTHS = (10, 100, 1000, 10_000, 100_000)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, jvp, vmap
 
+from toylib import Net
 from toylib._checks import as_tensors, check_choice
 from toylib.engine import LOSSES
-from toylib.network import Net
 
 DIRECTIONS = 100  # au plus
 CHUNK = 256  # points traités ensemble

@@ -9,18 +9,16 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from toylib import Net, Sweep, gendata, iter_sweep
 from toylib._checks import check_choice, check_lr, check_whole, require
-from toylib.data import gendata
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import gradients, max_curvatures
 from toylib.lessons.panels import lay_axes
-from toylib.network import Net
 from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import Schedule
-from toylib.sweep import Sweep, iter_sweep
 
 LIMITS = {"sgd": 2.0, "momentum": 3.8, "adam": 38.0}  # β = 0,9 : 2 + 2β, et (2 + 2β₁)/(1 − β₁)
 RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # du curseur

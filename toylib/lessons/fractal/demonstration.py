@@ -144,9 +144,8 @@ def _draw_artists(ax: Axes) -> tuple[AxesImage, list[Rectangle]]:
 
 def _make_range(name: str) -> widgets.SelectionRangeSlider:
     """Un curseur à deux poignées, que les flèches du clavier avancent d'un cran."""
-    options = [(str(k), k) for k in range(NOTCHES + 1)]
-    layout = {"width": "700px", "max_width": "100%"}
-    return widgets.SelectionRangeSlider(options=options, index=MIDDLE, description=name, style=STYLE, layout=layout)
+    notches, layout = range(NOTCHES + 1), {"width": "700px", "max_width": "100%"}
+    return widgets.SelectionRangeSlider(options=notches, index=MIDDLE, description=name, style=STYLE, layout=layout)
 
 
 def _inside(region: Region, hidden: tuple, output: tuple) -> Region:

@@ -12,10 +12,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from toylib import Net, gendata
 from toylib._checks import as_tensors, check_real, check_whole, require
-from toylib.data import gendata
 from toylib.french import comma
-from toylib.network import Net
 from toylib.plotting import put_ticks
 
 LAST = 20  # dernières pertes dont la moyenne dit si l'entraînement converge
