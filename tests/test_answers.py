@@ -22,7 +22,7 @@ from french import CODE, COURSE, unknown_words
 
 from toylib import Net
 from toylib.lessons import verifier
-from toylib.lessons.answers import COMMA, STILL, Unreadable, _errors, in_french, read_answer
+from toylib.lessons.answers import COMMA, ERRORS, STILL, Unreadable, in_french, read_answer
 
 LATE = 20  # secondes : un verdict vient en 1,2 s, mais la machine peut être très chargée
 
@@ -395,7 +395,7 @@ def test_a_measured_answer_may_be_any_number(name, far):
 # Les erreurs.
 
 
-@pytest.mark.parametrize("rule", _errors(), ids=lambda rule: rule["example"])
+@pytest.mark.parametrize("rule", ERRORS, ids=lambda rule: rule["example"])
 def test_a_common_error_is_said_in_french(rule):
 
     def fail(z):
@@ -410,7 +410,7 @@ def test_a_common_error_is_said_in_french(rule):
 
 @pytest.mark.usefixtures("hunspell")
 def test_errors_are_spelled_right():
-    text = "\n".join(re.sub(r"\\\d", "", rule["french"]) for rule in _errors())
+    text = "\n".join(re.sub(r"\\\d", "", rule["french"]) for rule in ERRORS)
     assert unknown_words(text, COURSE | CODE) == set()
 
 

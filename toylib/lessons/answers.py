@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from ctypes import c_ulong, py_object, pythonapi
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from inspect import iscoroutine, isroutine
+from pathlib import Path
 from reprlib import Repr
 from threading import Event, Thread
 from traceback import walk_stack
@@ -25,6 +25,8 @@ LIMIT = 10  # dixièmes de seconde
 MOST, DEPTH = 10_000, 8  # les nombres qu'on lit d'une suite, les suites qu'on ouvre l'une dans l'autre
 MINUS = str.maketrans("−–—⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "---" + "-+0123456789")
 NUMBER = r"([+-]?\s*(?:[1-9]\d{0,2}(?:[\s_'’]\d{3})+|\d+)?(?:[.,]\d*)?(?:e[+-]?\d{1,6})?)"
+# Les erreurs courantes de Python, de numpy et de torch : `message`, une expression régulière, et `french`.
+ERRORS = tomllib.loads((Path(__file__).parent / "errors.toml").read_text("utf-8"))["error"]
 
 
 class Unreadable(Exception):
@@ -165,16 +167,10 @@ def in_french(error: BaseException) -> str:
     ('une division par zéro', '`BufferError: x`')
     """
     said = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
-    for rule in _errors():
+    for rule in ERRORS:
         if found := re.search(rule["message"], said):
             return found.expand(rule["french"])
     return f"`{' '.join(said.replace('`', ' ').split()).rstrip(':')}`"
-
-
-@cache
-def _errors() -> list[dict]:
-    """Les erreurs courantes de Python, de numpy et de torch : `message`, une expression régulière, et `french`."""
-    return tomllib.loads((files("toylib.lessons") / "errors.toml").read_text("utf-8"))["error"]
 
 
 def _read(answer: object, shape: tuple, ask: str) -> np.ndarray:

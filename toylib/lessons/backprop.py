@@ -8,12 +8,12 @@ import torch
 from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
-from toylib._checks import as_tensors, check_lr, check_whole
+from toylib import Net
+from toylib._checks import as_tensors, check_lr, check_whole, require
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
-from toylib.network import Net
 from toylib.plotting import STYLES
 
 STEPS = (
@@ -60,14 +60,13 @@ def run_pass(model: Net, data, target) -> Pass:
     ([(2, 2), (2, 2), (2, 2)], 0.83)
     """
     x, labels = as_tensors(model, data, target)
-    if model.tanh != (True, True):
-        raise ValueError(f"model doit avoir deux couches cachées, avec tanh ; reçu : tanh = {model.tanh}.")
+    found = f"tanh = {model.tanh}"
+    require(model.tanh == (True, True), "model", "avoir deux couches cachées, avec tanh", found)
     values, sums = [x], []
-    for layer in model.hidden:
+    for layer in _layers(model):
         sums.append(layer(values[-1]))
         values.append(sums[-1].tanh())
-    sums.append(model.output(values[-1]))
-    values.append(sums[-1].softmax(dim=1))
+    values[-1] = sums[-1].softmax(dim=1)
     loss = cross_entropy(sums[-1], labels)
     grads = torch.autograd.grad(loss, [*sums, *(layer.weight for layer in _layers(model))])
     targets = one_hot(labels, model.nout)
@@ -93,10 +92,8 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes)
     'Étape 1 sur 8 · aller → h₁ = tanh(W₁ x + b₁)'
     """
     run = run_pass(model, data, target)
-    if check_whole("step", step) > _LAST:
-        raise ValueError(f"step doit être un entier entre 0 et {_LAST} ; reçu : {step!r}.")
-    if len(run.values[0]) > 2:
-        raise ValueError(f"data doit avoir un ou deux échantillons ; reçu : {len(run.values[0])}.")
+    require(check_whole("step", step) <= _LAST, "step", f"être un entier entre 0 et {_LAST}", step)
+    require(len(run.values[0]) <= 2, "data", "avoir un ou deux échantillons", len(run.values[0]))
     losses = [_text(run.loss) if step >= 4 else "?"]
     if step == _LAST:
         model = _updated(model, run, check_lr(lr))

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_lr, check_real, check_whole
+from toylib._checks import check_list, check_lr, check_lrs, check_real, check_whole, require, to_tensor
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -67,10 +67,9 @@ def distances(trajectory: np.ndarray) -> np.ndarray:
     [1.0, 0.5, 0.25]
     """
     trajectory = _check_trajectory(trajectory)
-    if not trajectory[0].any():
-        raise ValueError("trajectory doit partir d'ailleurs que du minimum ; reçu : un départ en 0.")
+    require(trajectory[0].any(), "trajectory", "partir d'ailleurs que du minimum", "un départ en 0")
     with np.errstate(over="ignore", invalid="ignore"):
-        length = np.sqrt((trajectory**2).sum(axis=1))
+        length = np.linalg.norm(trajectory, axis=1)
         return length / length[0]
 
 
@@ -117,7 +116,10 @@ def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax:
     >>> plot_bowl(descend(0.1), (1, 10), plt.figure().gca()).get_xlabel()
     'Poids w₁'
     """
-    trajectory, curvatures = _check_plane(trajectory, curvatures)
+    trajectory, curvatures = _check_trajectory(trajectory), _check_curvatures(curvatures)
+    found = f"{trajectory.shape} et {len(curvatures)} courbure(s)"
+    plane = trajectory.shape[1] == len(curvatures) == 2
+    require(plane, "trajectory", "être de forme (steps + 1, 2), avec deux courbures", found)
     ax = plt.gca() if ax is None else ax
     axis = np.linspace(-EDGE, EDGE, 161)
     loss = (curvatures[0] * axis**2 + curvatures[1] * axis[:, None] ** 2) / 2
@@ -184,48 +186,26 @@ def bowl_explorer() -> Demo:
 def _check_bowl(lr, beta, curvatures, start, steps) -> tuple:
     """Les arguments de `descend`, vérifiés ; les deux suites deviennent des tableaux float64 (d,)."""
     lr, beta = check_lr(lr), check_real("beta", beta)
-    if not 0 <= beta < 1:
-        raise ValueError(f"beta doit être entre 0 et 1, 1 exclu ; reçu : {beta!r}.")
+    require(0 <= beta < 1, "beta", "être entre 0 et 1, 1 exclu", beta)
     curvatures, start = _check_curvatures(curvatures), _check_vector("start", start)
-    if start.shape != curvatures.shape:
-        wanted = f"{len(curvatures)} nombre(s), comme curvatures"
-        raise ValueError(f"start doit avoir {wanted} ; reçu : {len(start)}.")
+    require(len(start) == len(curvatures), "start", f"avoir {len(curvatures)} nombre(s), comme curvatures", len(start))
     return lr, beta, curvatures, start, check_whole("steps", steps)
 
 
 def _check_curvatures(curvatures) -> np.ndarray:
     """Les courbures, (d,) : au moins une, toutes strictement positives."""
-    curvatures = _check_vector("curvatures", curvatures)
-    for i, value in enumerate(curvatures.tolist()):
-        check_lr(value, f"curvatures[{i}]")
-    return curvatures
+    return np.array(check_lrs(_check_vector("curvatures", curvatures), "curvatures"))
 
 
 def _check_vector(name: str, values) -> np.ndarray:
     """Une suite de nombres finis, non vide, en float64 (d,)."""
-    if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
-        raise TypeError(f"{name} doit être une suite de nombres, comme (1, 10) ; reçu : {values!r}.")
-    vector = np.array([check_real(f"{name}[{i}]", value) for i, value in enumerate(values)])
-    if vector.size == 0:
-        raise ValueError(f"{name} doit avoir au moins un nombre ; reçu : une suite vide.")
-    return vector
-
-
-def _check_plane(trajectory, curvatures) -> tuple[np.ndarray, np.ndarray]:
-    """Une trajectoire plane, (steps + 1, 2), et les deux courbures de son bol."""
-    trajectory, curvatures = _check_trajectory(trajectory), _check_curvatures(curvatures)
-    if len(curvatures) != 2 or trajectory.shape[1] != 2:
-        got = f"{trajectory.shape} et {len(curvatures)} courbure(s)"
-        raise ValueError(f"trajectory doit être de forme (steps + 1, 2), avec deux courbures ; reçu : {got}.")
-    return trajectory, curvatures
+    numbers = check_list(name, values, "une suite de nombres, comme (1, 10)")
+    require(numbers, name, "avoir au moins un nombre", "une suite vide")
+    return np.array([check_real(f"{name}[{i}]", number) for i, number in enumerate(numbers)])
 
 
 def _check_trajectory(trajectory) -> np.ndarray:
     """Une trajectoire en float64 (steps + 1, d)."""
-    try:
-        trajectory = np.asarray(trajectory, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"trajectory doit être un tableau de nombres ; reçu : {type(trajectory).__name__}.") from None
-    if trajectory.ndim != 2 or trajectory.size == 0:
-        raise ValueError(f"trajectory doit être de forme (steps + 1, d) ; reçu : {trajectory.shape}.")
+    trajectory = to_tensor("trajectory", trajectory).double().numpy()
+    require(trajectory.ndim == 2 and trajectory.size, "trajectory", "être de forme (steps + 1, d)", trajectory.shape)
     return trajectory

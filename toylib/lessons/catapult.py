@@ -7,22 +7,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_lr, check_whole
+from toylib import Net, sweep
+from toylib._checks import check_lr, check_whole, require
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import max_curvature, max_curvatures
-from toylib.network import Net
+from toylib.lessons.panels import lay_axes
 from toylib.plotting import STYLES, put_ticks
-from toylib.sweep import sweep
 
 PRODUCTS = tuple(k / 10 for k in range(5, 43) if k != 40)  # lr·λ₀ du curseur ; à 4 juste, l'arrondi décide
 WIDTHS = (10, 100, 1000, 10_000, 100_000)
 STEPS = 100
 LOST = 1e9  # perte par unité de largeur au-delà de laquelle plus rien ne revient
 HELD = 1e3  # perte finale au-delà de laquelle un réseau quelconque a divergé
-LOSS_RANGE = (1e-8, 1e8)
 POWERS = {1e-8: "10⁻⁸", 1e-4: "10⁻⁴", 1: "1", 1e4: "10⁴", 1e8: "10⁸"}
 CEILING = 5  # haut de l'axe de lr·λ
 
@@ -150,8 +149,7 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
     >>> plot_catapult(catapult(2.5), plt.figure().subplots(1, 2))[1].get_ylabel()
     'lr·λ'
     """
-    if not isinstance(run, Catapult):
-        raise TypeError(f"run doit être un Catapult, que rend la fonction catapult ; reçu : {type(run).__name__}.")
+    require(isinstance(run, Catapult), "run", "être un Catapult, que rend catapult", type(run).__name__, TypeError)
     axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
     if not axes[0].lines:
         _format(*axes)
@@ -164,14 +162,9 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
 
 def _format(left: Axes, right: Axes) -> None:
     """L'échelle, les graduations et les noms des deux panneaux."""
-    left.set(yscale="log", ylim=LOSS_RANGE, ylabel="Perte")
-    put_ticks(left.yaxis, 1e-8, 1e-4, 1, 1e4, 1e8, name=lambda loss: POWERS[loss])
-    right.set(ylim=(0, CEILING), ylabel="lr·λ")
-    put_ticks(right.yaxis, *range(CEILING + 1))
-    for ax in (left, right):
-        ax.set(xlabel="Pas")
-        ax.grid(color="0.88")
-        put_ticks(ax.xaxis)
+    lay_axes(left, yscale="log", ylim=(1e-8, 1e8), xlabel="Pas", ylabel="Perte")
+    put_ticks(left.yaxis, *POWERS, name=POWERS.get)
+    lay_axes(right, ylim=(0, CEILING), yticks=range(CEILING + 1), xlabel="Pas", ylabel="lr·λ")
     for level, name in ((2, "2 : au-dessus, la perte bondit"), (4, "4 : au-dessus, la courbure monte")):
         right.axhline(level, color="0.35", linewidth=1.5)
         right.text(0.98, level + 0.08, name, transform=right.get_yaxis_transform(), ha="right", color="0.35")

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, jvp, vmap
 
+from toylib import Net
 from toylib._checks import as_tensors, check_choice
 from toylib.engine import LOSSES
-from toylib.network import Net
 
 DIRECTIONS = 100  # au plus
 CHUNK = 256  # points traités ensemble
@@ -66,9 +66,8 @@ def max_curvatures(
 
 def gradients(model: Net, weights, data, target, *, loss: str = "cross_entropy") -> np.ndarray:
     """Le gradient de la perte en chacun des T points de `weights` : float64 (T, D)."""
-    slope = _gradient(model, data, target, loss)
-    points = torch.tensor(weights, dtype=torch.float64)
-    return torch.cat([vmap(slope)(part) for part in points.split(CHUNK)]).numpy()
+    slopes = vmap(_gradient(model, data, target, loss), chunk_size=CHUNK)
+    return slopes(torch.tensor(weights, dtype=torch.float64)).numpy()
 
 
 def _top(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:

@@ -8,25 +8,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
-from toylib._checks import check_choice, check_lr, check_whole
-from toylib.data import gendata
+from toylib import Net, Sweep, gendata, iter_sweep
+from toylib._checks import check_choice, check_lr, check_whole, require
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import gradients, max_curvatures
-from toylib.network import Net
+from toylib.lessons.panels import lay_axes
 from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import Schedule
-from toylib.sweep import Sweep, iter_sweep
 
 LIMITS = {"sgd": 2.0, "momentum": 3.8, "adam": 38.0}  # β = 0,9 : 2 + 2β, et (2 + 2β₁)/(1 − β₁)
 RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # du curseur
-LOSS_NAMES = {"quadratique": "squared", "entropie croisée": "cross_entropy"}
+LOSS_NAMES = {"squared": "quadratique", "cross_entropy": "entropie croisée"}
 LOST = 1e3  # au-delà de cette perte, la descente a divergé : sa courbure ne dit plus rien
 GROUP = 8  # points mesurés ensemble, sous la main : un vingtième de seconde
 TALLEST = 21  # haut de l'axe des courbures de la démonstration
@@ -135,31 +131,18 @@ def iter_track(
     measured = {"optimizer": optimizer, "loss": loss}
     for run in iter_sweep(model, data, target, steps, [lr], **measured, schedule=schedule, weights=True):
         yield Track(lr, optimizer, run.loss[0], at[: len(curvature)], curvature)
-        whole = run.loss.shape[1] == steps + 1
-        for ready in _groups(at[len(curvature) :], run.loss.shape[1], group, whole):
+        while len(ready := at[len(curvature) :][:group]) and ready[-1] < run.loss.shape[1]:
             new = _measure(model, data, target, run, ready, tol=tol, **measured)
             curvature = np.append(curvature, new)
             yield Track(lr, optimizer, run.loss[0], at[: len(curvature)], curvature)
 
 
-def _groups(waiting: np.ndarray, done: int, group: int | None, whole: bool) -> list[np.ndarray]:
-    """Les pas à mesurer maintenant, par groupes ; à la fin, le dernier groupe peut être plus petit."""
-    ready = waiting[waiting < done]
-    size = len(waiting) if group is None else group
-    parts = [ready[start : start + size] for start in range(0, len(ready), max(1, size))]
-    return [part for part in parts if whole or (group and len(part) == size)]
-
-
-def _measure(
-    model: Net, data, target, run: Sweep, at: np.ndarray, *, optimizer: str, loss: str, tol: float
-) -> np.ndarray:
+def _measure(model: Net, data, target, run: Sweep, at: np.ndarray, optimizer: str, loss: str, tol: float) -> np.ndarray:
     """La courbure aux pas `at`, (len(at),) ; NaN là où la perte n'est plus raisonnable."""
     curvature, at_fine = np.full(len(at), np.nan), run.loss[0, at] < LOST
     points, scale = at[at_fine], None
-    if len(points) == 0:
-        return curvature
     if optimizer == "adam":
-        scale = adam_scale(gradients(model, run.weights[0, : points[-1] + 1], data, target, loss=loss))[points]
+        scale = adam_scale(gradients(model, run.weights[0, : at[-1] + 1], data, target, loss=loss))[points]
     curvature[at_fine] = max_curvatures(model, run.weights[0, points], data, target, loss=loss, scale=scale, tol=tol)
     return curvature
 
@@ -179,11 +162,11 @@ def adam_scale(slopes: np.ndarray, beta2: float = 0.999) -> np.ndarray:
     return 1 / (np.sqrt(corrected) + 1e-8)
 
 
-def plot_track(track: Track, axes: Sequence[Axes] | None = None, *, label: str | None = None) -> Sequence[Axes]:
+def plot_track(track: Track, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Dessine la perte sur `axes[0]`, la courbure et sa limite (en tirets fins, même couleur) sur `axes[1]`.
 
-    Arguments : `axes`, deux axes ; par défaut, une figure neuve. `label` : nom dans la légende, celui du taux par
-    défaut. Plusieurs appels superposent les courbes.
+    Arguments : `axes`, deux axes ; par défaut, une figure neuve. Plusieurs appels superposent les courbes, que leur
+    taux nomme.
 
     Rend : `axes`. Lève : `TypeError` si `track` n'est pas un `Track`.
 
@@ -191,12 +174,10 @@ def plot_track(track: Track, axes: Sequence[Axes] | None = None, *, label: str |
     >>> plot_track(made, plt.figure().subplots(1, 2))[1].get_ylabel()
     'Courbure maximale'
     """
-    if not isinstance(track, Track):
-        raise TypeError(f"track doit être un Track, que rend la fonction track ; reçu : {type(track).__name__}.")
+    require(isinstance(track, Track), "track", "être un Track, que rend track", type(track).__name__, TypeError)
     left, right = axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
     style = STYLES[len(left.lines) % len(STYLES)]
-    label = f"lr = {comma(track.lr)}" if label is None else label
-    left.semilogy(track.loss, linewidth=1.5, label=label, **style)
+    left.semilogy(track.loss, linewidth=1.5, label=f"lr = {comma(track.lr)}", **style)
     right.plot(track.steps, track.curvature, linewidth=2, **style)
     right.axhline(track.limit, color=style["color"], linestyle="--", linewidth=1)
     right.text(1, track.limit, f" {comma(track.limit)}", color=style["color"], transform=right.get_yaxis_transform())
@@ -220,44 +201,43 @@ def edge_explorer(steps: int = 4000, seed: int = 0) -> Demo:
     'limite 2/lr = 5'
     >>> demo.close()
     """
-    figure, artists = _draw_axes(steps)
+    figure = make_figure((960, 460), columns=2)
+    artists = _draw_axes(*figure.axes, steps)
     data, model = gendata(100, rule="band", seed=0), Net(2, seed=seed).double()
 
+    every = max(1, steps // 40)
+
     def follow(lr: float, loss: str) -> Iterator[tuple]:
-        yield Track(lr, "sgd", np.empty(0), np.empty(0), np.empty(0)), loss, False
-        for made in iter_track(model, *data, steps, lr, loss=loss, every=max(1, steps // 40)):
-            yield made, loss, False
-        yield made, loss, True
+        yield Track(lr, "sgd", *np.empty((3, 0))), loss
+        for made in iter_track(model, *data, steps, lr, loss=loss, every=every):
+            yield made, loss
 
     def draw(state: tuple) -> str:
-        made, loss, whole = state
+        made, loss = state
         _set_track(made, *artists)
-        return _status(made, loss) if whole else f"lr {comma(made.lr)} · pas {max(0, len(made.loss) - 1)} sur {steps}"
+        if len(made.steps) == steps // every + 1:
+            return _status(made, loss)
+        return f"lr {comma(made.lr)} · pas {max(0, len(made.loss) - 1)} sur {steps}"
 
-    rate, choice = make_slider("Taux d'apprentissage", RATES, 0.4), make_choice("Perte", LOSS_NAMES, "squared")
+    rate = make_slider("Taux d'apprentissage", RATES, 0.4)
+    choice = make_choice("Perte", {name: loss for loss, name in LOSS_NAMES.items()}, "squared")
     return Demo({"lr": rate, "loss": choice}, follow, draw, figure, font=13)
 
 
-def _draw_axes(steps: int) -> tuple[Figure, list[Artist]]:
-    """La figure de la démonstration, dont les axes ne bougent pas, et ce qui y bouge."""
-    figure = make_figure((960, 460), columns=2)
-    left, right = figure.axes
-    left.set(yscale="log", ylim=(LOWEST, 10), ylabel="Perte (coupée à 10)")
-    right.set(ylim=(0, TALLEST), ylabel=f"Courbure maximale (coupée à {TALLEST})")
-    for ax in (left, right):
-        ax.set(xlim=(0, steps), xlabel="Pas")
-        ax.grid(color="0.88")
-        put_ticks(ax.xaxis, *np.linspace(0, steps, 5))
-    put_ticks(left.yaxis)
-    put_ticks(right.yaxis, 0, 5, 10, 15, 20)
+def _draw_axes(left: Axes, right: Axes, steps: int) -> list[Artist]:
+    """Dessine ce qui ne bouge pas dans la démonstration ; rend ce qui y bouge."""
+    along = {"xlim": (0, steps), "xticks": np.linspace(0, steps, 5), "xlabel": "Pas"}
+    lay_axes(left, yscale="log", ylim=(LOWEST, 10), ylabel="Perte (coupée à 10)", **along)
+    tall = f"Courbure maximale (coupée à {TALLEST})"
+    lay_axes(right, ylim=(0, TALLEST), yticks=range(0, TALLEST, 5), ylabel=tall, **along)
     (loss,) = left.plot([], gid="loss", linewidth=1.5, **STYLES[0])
     level = right.axhline(0, gid="limit", linewidth=2, **STYLES[1])
     (curvature,) = right.plot([], gid="curvature", linewidth=2.5, **STYLES[0])
     name = right.text(steps, 0, "", gid="name", ha="right", va="bottom", color=STYLES[1]["color"])
-    return figure, [loss, level, curvature, name]
+    return [loss, level, curvature, name]
 
 
-def _set_track(made: Track, loss: Line2D, level: Line2D, curvature: Line2D, name: Text) -> None:
+def _set_track(made: Track, loss: Artist, level: Artist, curvature: Artist, name: Artist) -> None:
     """Montre ce qui est connu de la descente ; ce qui sort des axes reste à leur bord."""
     curve = np.clip(np.nan_to_num(made.loss, nan=np.inf), LOWEST, 10)
     loss.set_data(np.arange(len(curve)), curve)
@@ -268,8 +248,7 @@ def _set_track(made: Track, loss: Line2D, level: Line2D, curvature: Line2D, name
 
 def _status(made: Track, loss: str) -> str:
     """La ligne d'état finale : des moyennes et des oui ou non, que l'arrondi des machines ne change pas."""
-    name = next(name for name, value in LOSS_NAMES.items() if value == loss)
-    parts = [f"lr {comma(made.lr)}", f"perte {name}", f"limite 2/lr = {comma(made.limit)}"]
+    parts = [f"lr {comma(made.lr)}", f"perte {LOSS_NAMES[loss]}", f"limite 2/lr = {comma(made.limit)}"]
     if not np.isfinite(made.curvature).all():
         return " · ".join([*parts, "la descente diverge"])
     rises = "remonte parfois" if (np.diff(made.loss) > 0).any() else "ne remonte jamais"

@@ -2,10 +2,8 @@
 
 import numpy as np
 
+from toylib import Net, gendata, sweep
 from toylib._checks import check_lr
-from toylib.data import gendata
-from toylib.network import Net
-from toylib.sweep import sweep
 
 TASK = {"n": 1000, "nins": 3, "rule": "band", "noise": 0.05}
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from toylib._checks import check_lr, check_lrs, check_real, check_whole, numpy_generator
@@ -17,7 +16,8 @@ from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import SCHEDULE_NAMES, comma
-from toylib.plotting import STYLES, put_ticks
+from toylib.lessons.panels import lay_axes
+from toylib.plotting import STYLES
 from toylib.schedules import SCHEDULES, factors
 
 START = 3.0  # d'où partent les descentes
@@ -26,6 +26,7 @@ END = 50  # les derniers pas, sur lesquels la démonstration fait la moyenne
 RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1)
 SIZES = (1, 2, 5, 10, 20, 50, 100)
 RANGE = (1e-6, 100.0)  # de w², sur les axes
+STABLE = np.append(np.geomspace(0.017, 1.99, 200), 1.9999)  # les taux où les planchers sont tracés
 
 
 def noise_floor(lr: float, batch_size: int) -> float:
@@ -67,8 +68,7 @@ def noisy_descents(
     """
     lrs, copies = check_lrs(lrs), check_whole("copies", copies, 1)
     size, start = check_whole("batch_size", batch_size, 1), check_real("start", start)
-    rng = numpy_generator(seed)
-    means = rng.standard_normal((len(lrs), copies)) / math.sqrt(size)
+    means = numpy_generator(seed).standard_normal((len(lrs), copies)) / math.sqrt(size)
     w = np.full((len(lrs) + 1, copies), start)
     for t, lr in enumerate(lrs):
         w[t + 1] = w[t] - lr * (w[t] - means[t])
@@ -105,8 +105,8 @@ def floor_explorer() -> Demo:
     Moyenne de w² à la fin : mesurée 0,011, calculée 0,011 ; plancher à ce taux constant : 0,011
     >>> demo.close()
     """
-    lrs = np.append(np.geomspace(0.017, 1.99, 200), 1.9999)
-    figure, lines = _draw_axes(lrs)
+    figure = make_figure((1000, 420), columns=2)
+    lines = _draw_axes(*figure.axes)
     controls = {
         "lr": make_slider("Taux d'apprentissage", RATES, 0.5, width="440px"),
         "batch_size": make_slider("Taille des lots", SIZES, 1, str, width="360px"),
@@ -121,8 +121,8 @@ def floor_explorer() -> Demo:
     def draw(state: tuple) -> str:
         lr, batch_size, squares, exact = state
         measured, steps = squares.mean(axis=1), range(STEPS + 1)
-        end, line = measured[-END:].mean(), [noise_floor(one, batch_size) for one in lrs]
-        data = [(steps, squares[:, 0]), (steps, measured), (steps, exact), (lrs, line), ([lr], [end])]
+        end, line = measured[-END:].mean(), [noise_floor(one, batch_size) for one in STABLE]
+        data = [(steps, squares[:, 0]), (steps, measured), (steps, exact), (STABLE, line), ([lr], [end])]
         for artist, (x, y) in zip(lines, data):
             artist.set_data(x, np.clip(y, *RANGE))
         return _status(lr, batch_size, end, exact[-END:].mean())
@@ -130,26 +130,20 @@ def floor_explorer() -> Demo:
     return Demo(controls, measure, draw, figure, font=13)
 
 
-def _draw_axes(lrs: np.ndarray) -> tuple[Figure, list[Line2D]]:
-    """La figure de la démonstration, et ses traits qui bougent."""
-    figure = make_figure((1000, 420), columns=2)
-    left, right = figure.axes
-    for ax in (left, right):
-        ax.set(yscale="log", ylim=RANGE)
-        ax.grid(color="0.88")
-        put_ticks(ax.yaxis, 1e-6, 1e-4, 1e-2, 1, 100)
-    left.set(xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²")
-    put_ticks(left.xaxis)
-    right.set(xscale="log", xlim=(0.017, 2.5), xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin")
-    put_ticks(right.xaxis, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+def _draw_axes(left: Axes, right: Axes) -> list[Line2D]:
+    """Dessine ce qui ne bouge pas dans la démonstration ; rend les traits qui y bougent."""
+    heights = {"yscale": "log", "ylim": RANGE, "yticks": (1e-6, 1e-4, 1e-2, 1, 100)}
+    lay_axes(left, xlim=(0, STEPS), xlabel="Pas", ylabel="Moyenne de w²", **heights)
+    rates = {"xscale": "log", "xlim": (0.017, 2.5), "xticks": (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)}
+    lay_axes(right, xlabel="Taux d'apprentissage", ylabel="Moyenne de w² à la fin", **rates, **heights)
     for size in SIZES:
-        right.plot(lrs, [noise_floor(lr, size) for lr in lrs], color="0.75", linewidth=1)
+        right.plot(STABLE, [noise_floor(lr, size) for lr in STABLE], color="0.75", linewidth=1)
         if size in (1, 10, 100):
             right.annotate(f"B = {size}", (0.019, 1.8 * noise_floor(0.019, size)), rotation=17, color="0.35", size=9)
     lines = _draw_lines(left, right)
     for ax in (left, right):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, handlelength=3.5)
-    return figure, lines
+    return lines
 
 
 def _draw_lines(left: Axes, right: Axes) -> list[Line2D]:

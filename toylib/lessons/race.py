@@ -6,9 +6,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from toylib.data import gendata
-from toylib.network import Net
-from toylib.training import OPTIMIZERS, train
+from toylib import Net, gendata, train
+from toylib.training import OPTIMIZERS
 
 
 def scaled(make: str | Callable, scale: float) -> Callable:

@@ -1,6 +1,5 @@
 """Le test de plage de la leçon 08 : un seul entraînement, dont le taux monte d'époque en époque."""
 
-import math
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_lrs, check_whole, require
+from toylib import Net, train
+from toylib._checks import check_lrs, require
 from toylib.french import comma
-from toylib.network import Net
 from toylib.plotting import STYLES, drawable, format_axes, put_ticks
-from toylib.training import train
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +52,13 @@ class RangeTest:
         return smooth[: lost.argmax()] if lost.any() else smooth
 
 
-def range_test(
-    model: Net,
-    data,
-    target,
-    lrs: Iterable[float],
-    *,
-    optimizer: str = "adam",
-    batch_size: int | None = None,
-    seed: int | None = None,
-) -> RangeTest:
+def range_test(model: Net, data, target, lrs: Iterable[float], **options) -> RangeTest:
     """Entraîne une copie de `model`, une époque à chaque taux de `lrs`, sans jamais repartir de zéro.
 
     Arguments :
         model : le réseau, qui n'est pas modifié.
         lrs : les taux, croissants.
-        data, target, optimizer, batch_size, seed : comme pour `train`.
+        data, target, et les options `optimizer`, `batch_size` et `seed` : comme pour `train`.
 
     Rend : un `RangeTest`. Lève : `ValueError` ou `TypeError`, comme `train`.
 
@@ -82,11 +71,9 @@ def range_test(
     """
     lrs = check_lrs(lrs)
     require(len(lrs) > 1 and lrs == sorted(set(lrs)), "lrs", "avoir au moins deux taux, strictement croissants", lrs)
-    per_epoch = 1 if batch_size is None else math.ceil(len(target) / check_whole("batch_size", batch_size, 1))
-    options = {"optimizer": optimizer, "batch_size": batch_size, "seed": seed}
 
     def rise(step, steps):
-        return lrs[step // per_epoch] / lrs[0]
+        return lrs[step * len(lrs) // steps] / lrs[0]
 
     loss = train(deepcopy(model), data, target, len(lrs), lrs[0], schedule=rise, **options).loss[1:]
     return RangeTest(np.array(lrs), loss)

@@ -4,7 +4,6 @@ from toylib.lessons.fractal.demonstration import map_explorer  # noqa: F401
 from toylib.lessons.fractal.maps import (  # noqa: F401
     START,
     Region,
-    box_counts,
     descend,
     dimension,
     frontier,

@@ -7,11 +7,11 @@ from contextlib import closing
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from toylib._checks import check_choice, check_list, check_whole
+from toylib._checks import check_choice, check_list, check_whole, require
 from toylib.explorer.controls import STYLE, make_button
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -52,7 +52,7 @@ class MapExplorer(Demo):
         self._resolution = check_whole("resolution", resolution, 2)
         self._regions, self._maps = [Region(*region).check(self._resolution)], {}
         figure = make_figure((760, 640))
-        self._seen, (self._cells, self._boxes) = None, _draw_artists(figure)
+        self._seen, (self._cells, self._boxes) = None, _draw_artists(*figure.axes)
         names = {"hidden": "Taux de la couche cachée : 10 puissance", "output": "Taux de la sortie : 10 puissance"}
         controls = {name: _make_range(text) for name, text in names.items()}
         actions = (("Zoomer", "search-plus", self.zoom), ("Revenir", "undo", self.back), ("Arrêter", "stop", self.stop))
@@ -72,13 +72,11 @@ class MapExplorer(Demo):
 
     def set(self, **values) -> None:
         """Déplace le rectangle : deux crans par curseur. Lève : `ValueError` ou `TypeError` ; rien ne bouge alors."""
-        pairs = {}
+        pairs, wanted = {}, f"deux crans croissants, de 0 à {NOTCHES}"
         for name, pair in values.items():
             check_choice("la commande", name, self.controls)
-            wanted = f"deux crans croissants, de 0 à {NOTCHES}"
-            pairs[name] = tuple(check_whole(name, one) for one in check_list(name, pair, wanted))
-            if len(pairs[name]) != 2 or not pairs[name][0] < pairs[name][1] <= NOTCHES:
-                raise ValueError(f"{name} doit être {wanted} ; reçu : {pair!r}.")
+            ends = pairs[name] = tuple(check_whole(name, one) for one in check_list(name, pair, wanted))
+            require(len(ends) == 2 and ends[0] < ends[1] <= NOTCHES, name, f"être {wanted}", pair)
         for name, pair in pairs.items():
             self.controls[name].value = pair
 
@@ -95,30 +93,23 @@ class MapExplorer(Demo):
         self._enter()
 
     def _enter(self) -> None:
-        """Gradue les curseurs pour la région, et pose le rectangle en son milieu."""
+        """Gradue les curseurs pour la région, et pose le rectangle en son milieu : une seule demande pour les deux."""
         region = self._regions[-1]
-        bounds = {"hidden": region[:2], "output": region[2:]}
-        self._entering = True  # les curseurs bougent, mais une seule demande suffit
-        for name, control in self.controls.items():
-            ends = np.linspace(*bounds[name], NOTCHES + 1)
+        for control, side in zip(self.controls.values(), (region[:2], region[2:])):
+            ends = np.linspace(*side, NOTCHES + 1)
+            control.unobserve(self._submit, "value")
             control.options = [(_power(end, ends), k) for k, end in enumerate(ends)]
             control.index = MIDDLE
-        self._entering = False
+            control.observe(self._submit, "value")
         self._submit()
-
-    def _submit(self, _=None) -> None:
-        if getattr(self, "_entering", True):
-            return
-        super()._submit()
 
     def _request(self) -> dict:
         return {"region": self._regions[-1], **super()._request()}
 
     def _chart(self, region: Region) -> Map:
         """La carte d'une région, vide la première fois."""
-        if region not in self._maps:
-            self._maps[region] = Map(region, np.full((self._resolution, self._resolution), np.nan))
-        return self._maps[region]
+        unknown = np.full((self._resolution, self._resolution), np.nan)
+        return self._maps.setdefault(region, Map(region, unknown))
 
     def _refine(self, region: Region, hidden: tuple, output: tuple) -> Iterator[tuple[Map, Region]]:
         """La carte et le rectangle, pendant que la carte se précise."""
@@ -144,9 +135,8 @@ class MapExplorer(Demo):
         return _status(chart, box)
 
 
-def _draw_artists(figure: Figure) -> tuple[AxesImage, list[Rectangle]]:
+def _draw_artists(ax: Axes) -> tuple[AxesImage, list[Rectangle]]:
     """L'image de la carte, et les deux traits, blanc et noir, du rectangle."""
-    (ax,) = figure.axes
     cells = ax.imshow(np.ones((1, 1, 3)), gid="map", origin="lower", aspect="auto", interpolation="nearest")
     styles = {"halo": {"edgecolor": "white", "linewidth": 6}, "box": {"edgecolor": BLACK, "linewidth": 2.5}}
     return cells, [ax.add_patch(Rectangle((0, 0), 1, 1, gid=gid, fill=False, **styles[gid])) for gid in styles]
@@ -154,9 +144,8 @@ def _draw_artists(figure: Figure) -> tuple[AxesImage, list[Rectangle]]:
 
 def _make_range(name: str) -> widgets.SelectionRangeSlider:
     """Un curseur à deux poignées, que les flèches du clavier avancent d'un cran."""
-    options = [(str(k), k) for k in range(NOTCHES + 1)]
-    layout = {"width": "700px", "max_width": "100%"}
-    return widgets.SelectionRangeSlider(options=options, index=MIDDLE, description=name, style=STYLE, layout=layout)
+    notches, layout = range(NOTCHES + 1), {"width": "700px", "max_width": "100%"}
+    return widgets.SelectionRangeSlider(options=notches, index=MIDDLE, description=name, style=STYLE, layout=layout)
 
 
 def _inside(region: Region, hidden: tuple, output: tuple) -> Region:

@@ -12,10 +12,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from toylib._checks import as_tensors, check_real, check_whole
-from toylib.data import gendata
+from toylib import Net, gendata
+from toylib._checks import as_tensors, check_real, check_whole, require
 from toylib.french import comma
-from toylib.network import Net
 from toylib.plotting import put_ticks
 
 LAST = 20  # dernières pertes dont la moyenne dit si l'entraînement converge
@@ -62,10 +61,10 @@ class Region(NamedTuple):
         proches pour que `resolution` taux s'y distinguent."""
         for name, value in self._asdict().items():
             check_real(name, value)
-        if not (self.left < self.right and self.bottom < self.top):
-            raise ValueError(f"region doit avoir left < right et bottom < top ; reçu : {tuple(self)}.")
-        if not self.resolves(resolution):
-            raise ValueError(f"region doit être assez grande pour {resolution} taux distincts ; reçu : {tuple(self)}.")
+        rising = self.left < self.right and self.bottom < self.top
+        require(rising, "region", "avoir left < right et bottom < top", tuple(self))
+        wanted = f"être assez grande pour {resolution} taux distincts"
+        require(self.resolves(resolution), "region", wanted, tuple(self))
         return self
 
 
@@ -84,8 +83,8 @@ class Problem(NamedTuple):
         """Rend le problème. Lève : `ValueError` ou `TypeError`, avant que rien ne soit entraîné."""
         check_whole("steps", self.steps, 1)
         as_tensors(*self[:3])
-        if self.model.tanh != (True,):
-            raise ValueError(f"model doit avoir une couche cachée, suivie de tanh ; reçu : tanh={self.model.tanh}.")
+        found = f"tanh={self.model.tanh}"
+        require(self.model.tanh == (True,), "model", "avoir une couche cachée, suivie de tanh", found)
         return self
 
 
@@ -128,28 +127,26 @@ class Map:
     @property
     def reached(self) -> int:
         """Les points par côté de la plus fine grille déjà complète ; 0 au début."""
-        whole = [size for size in levels(len(self.values)) if np.isfinite(grid(self.values, size)).all()]
+        side = len(self.values)
+        whole = [side // gap for gap in gaps(side) if np.isfinite(self.values[::gap, ::gap]).all()]
         return max(whole, default=0)
 
     def filled(self) -> np.ndarray:
         """Les valeurs (R, R), où chaque point inconnu prend celle d'un point de la grille plus grossière."""
         result = np.full_like(self.values, np.nan)
-        for size in levels(len(self.values)):
-            stride = len(self.values) // size
-            block = grid(self.values, size).repeat(stride, axis=0).repeat(stride, axis=1)
+        for gap in gaps(len(self.values)):
+            block = self.values[::gap, ::gap].repeat(gap, axis=0).repeat(gap, axis=1)
             result = np.where(np.isnan(block), result, block)
         return result
 
 
-def levels(resolution: int) -> list[int]:
-    """Les points par côté des grilles emboîtées d'une carte, de la plus grossière à la carte entière."""
-    return [size for size in LEVELS if size < resolution and resolution % size == 0] + [resolution]
+def gaps(resolution: int) -> list[int]:
+    """Les grilles emboîtées d'une carte, de la plus grossière à la carte entière : chacune prend un point sur tant.
 
-
-def grid(values: np.ndarray, size: int) -> np.ndarray:
-    """La grille de `size` points par côté : un point sur R / size, une vue."""
-    stride = len(values) // size
-    return values[::stride, ::stride]
+    >>> gaps(128), gaps(48)
+    ([8, 2, 1], [3, 1])
+    """
+    return [resolution // size for size in LEVELS if size < resolution and resolution % size == 0] + [1]
 
 
 def descend(problem: Problem, rates) -> np.ndarray:
@@ -228,8 +225,8 @@ def box_counts(cells: np.ndarray) -> dict[int, int]:
     {1: 32, 2: 16, 4: 8}
     """
     cells = np.asarray(cells, dtype=bool)
-    if cells.ndim != 2 or cells.shape[0] != cells.shape[1] or len(cells) < 15 or not cells.any():
-        raise ValueError(f"cells doit être un carré d'au moins 15 cases, non vide ; reçu : {cells.shape}.")
+    sound = cells.ndim == 2 and 15 <= cells.shape[0] == cells.shape[1] and cells.any()
+    require(sound, "cells", "être un carré d'au moins 15 cases, non vide", cells.shape)
     counts, side = {}, 1
     while side <= (len(cells) + 1) // 8:
         padded = np.pad(cells, (0, -len(cells) % side))

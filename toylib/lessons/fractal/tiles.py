@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
 from functools import partial
+from itertools import product
 
 import numpy as np
 
-from toylib._checks import check_whole
-from toylib.lessons.fractal.maps import Map, Problem, Region, grid, levels, pair_values
+from toylib._checks import check_whole, require
+from toylib.lessons.fractal.maps import Map, Problem, Region, gaps, pair_values
 
 TILE = 128  # couples par tuile
-RETRIES = 2  # fois où une tuile perdue est soumise de nouveau
+TRIES = 3  # fois où l'on soumet une tuile, tant qu'elle se perd
 PAUSE = 0.02  # secondes au plus entre deux états d'une carte
 
 
@@ -49,46 +50,46 @@ def iter_map(
     Livre : des `Map` qui partagent un même tableau, lequel se remplit. Qui cesse de parcourir arrête tout.
 
     Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas ; `RuntimeError` si une tuile, perdue
-    ou en échec, l'est encore après `RETRIES` nouveaux essais.
+    ou en échec, l'est à chacun de ses `TRIES` essais.
     """
     resolution, tile = check_whole("resolution", resolution, 2), check_whole("tile", tile, 1)
     region, work = Region(*region).check(resolution), partial(pair_values, problem.check())
     values = np.full((resolution, resolution), np.nan) if start is None else start.values
-    if values.shape != (resolution, resolution):
-        raise ValueError(f"start doit avoir {resolution} points par côté ; reçu : {len(values)}.")
+    require(values.shape == (resolution, resolution), "start", f"avoir {resolution} points par côté", len(values))
     result, rates = Map(region, values), region.rates(resolution).reshape(-1, 2)
     yield result
     with nullcontext(executor) if executor is not None else ThreadPoolExecutor(os.cpu_count()) as pool:
-        for size in levels(resolution):
-            with closing(_run_tiles(pool, work, rates, _tiles(values, size, tile))) as found:
+        for gap, tries in product(gaps(resolution), range(1, TRIES + 1)):
+            with closing(_run_tiles(pool, work, rates, _tiles(values, gap, tile), tries)) as found:
                 for part, new in found:
                     values.flat[part] = new
                     yield result
 
 
-def _tiles(values: np.ndarray, size: int, tile: int) -> list[np.ndarray]:
-    """Les points inconnus de la grille de `size` points par côté, en tuiles : leurs rangs dans la carte."""
-    ranks = grid(np.arange(values.size).reshape(values.shape), size)
-    missing = ranks[np.isnan(grid(values, size))]
+def _tiles(values: np.ndarray, gap: int, tile: int) -> list[np.ndarray]:
+    """Les points inconnus de la grille qui prend un point sur `gap`, en tuiles : leurs rangs dans la carte."""
+    ranks = np.arange(values.size).reshape(values.shape)[::gap, ::gap]
+    missing = ranks[np.isnan(values[::gap, ::gap])]
     return [missing[k : k + tile] for k in range(0, len(missing), tile)]
 
 
-def _run_tiles(pool: Executor, work, rates: np.ndarray, tiles: list) -> Iterator[tuple]:
+def _run_tiles(pool: Executor, work, rates: np.ndarray, tiles: list, tries: int) -> Iterator[tuple]:
     """Fait calculer les tuiles ; livre (rangs, valeurs) de chacune, et (rien, rien) s'il n'y a rien de neuf.
 
-    Une tuile perdue est soumise de nouveau. Fermé avant la fin, annule ce qui attend.
+    Une tuile perdue reste inconnue : elle est de l'essai suivant, s'il y en a un. Fermé avant la fin, annule ce qui
+    attend.
     """
-    pending, waiting = {}, [(part, 0) for part in tiles]
+    pending = {_submit(pool, work, rates[part]): part for part in tiles}
     try:
-        while pending or waiting:
-            pending |= {_submit(pool, work, rates[part]): (part, tries) for part, tries in waiting}
-            waiting, done = [], wait(pending, PAUSE, FIRST_COMPLETED).done
+        while pending:
+            done = wait(pending, PAUSE, FIRST_COMPLETED).done
             for future in done:
-                part, tries = pending.pop(future)
-                if _failed(future, tries):
-                    waiting.append((part, tries + 1))
-                else:
+                part = pending.pop(future)
+                error = "annulée" if future.cancelled() else future.exception()
+                if error is None:
                     yield part, future.result()
+                elif tries == TRIES:
+                    raise RuntimeError(f"Une tuile a échoué {tries} fois ; la dernière fois : {error}")
             if not done:
                 yield [], []
     finally:
@@ -102,11 +103,3 @@ def _submit(pool: Executor, *task) -> Future:
         return pool.submit(*task)
     except RuntimeError as error:  # fermé, ou BrokenProcessPool, qui en hérite
         raise RuntimeError(f"L'exécuteur n'accepte plus de tuile : {error}") from error
-
-
-def _failed(future: Future, tries: int) -> bool:
-    """Vrai si la tuile est à soumettre de nouveau. Lève : `RuntimeError` si elle l'a déjà été assez."""
-    error = "annulée" if future.cancelled() else future.exception()
-    if error is not None and tries >= RETRIES:
-        raise RuntimeError(f"Une tuile a échoué {tries + 1} fois ; la dernière fois : {error!s}")
-    return error is not None
