@@ -15,7 +15,7 @@ QUOTED = re.compile(
     r"\b(?:accuracy|backpropagation|décroitre|entrainer|entrepie|grace|learning|loss|NeuralNet|overfit|Pytorch|shuffle)\b"
 )
 # Ce que la typographie française veut insécable, dans un texte dont le code est ôté.
-ORDINARY_SPACE = re.compile(r"« | »| [:;!?](?=\s|$|\*|\))|\d %(?!\w)|\d (?:ms|min|s|Mo|Go|époques?)\b")
+ORDINARY_SPACE = re.compile(r"« | »| [:;!?](?=\s|$|\*|\))|\d %(?!\w)|\d (?:ms|min|s|Mo|Go|époques?)\b|\d \d{3}(?!\d)")
 NOT_PROSE = re.compile(
     "|".join(
         (

@@ -147,7 +147,7 @@ def test_ten_steps_of_warmup_remove_the_spike_of_adam(lr):
 
 
 def test_at_a_rate_of_one_ten_steps_of_warmup_are_too_few():
-    """Leçon 12 : « Au taux 1, il en reste 1,1 : il faut monter plus longtemps »."""
+    """Leçon 12 : « Au taux 1, la perte monte encore à 1,1 : il faudrait un échauffement plus long »."""
     tops = [np.median(highest(1, partial(warmup, rise=rise))[0]) for rise in (1, 10, 30)]
     assert tops[0] > 5
     assert tops[1] == pytest.approx(1.06, abs=0.02)

@@ -90,6 +90,23 @@ def test_no_widget_state_is_saved_and_every_demonstration_has_its_picture(notebo
             assert "exécutez la cellule" in cell.outputs[-1].data["text/plain"]
 
 
+def test_no_cell_shows_what_python_calls_a_drawing(notebook):
+    """« Text(0.5, 0.98, …) » sous une figure : la dernière ligne de la cellule rend ce qu'elle a dessiné."""
+    shown = [output.get("data", {}) for cell in code(notebook) for output in cell.outputs]
+    bare = [data["text/plain"] for data in shown if list(data) == ["text/plain"]]
+    assert [text for text in bare if re.match(r"Text\(|\[?<", text)] == []
+
+
+@pytest.mark.parametrize("path", LESSONS[8:], ids=lambda path: path.stem)
+def test_a_folded_section_shows_its_title_alone(path):
+    """JupyterLab ne replie pas ce qui suit le titre dans sa cellule : une prédiction y resterait, sans sa figure."""
+    folded = [
+        cell for cell in nbformat.read(path, as_version=4).cells if "jp-MarkdownHeadingCollapsed" in cell.metadata
+    ]
+    assert folded
+    assert [cell.source for cell in folded if "\n" in cell.source.strip()] == []
+
+
 def test_cells_are_short(notebook):
     lines = [line for cell in code(notebook) for line in cell.source.splitlines()]
     assert max(len(line) for line in lines if 'print(f"Il manque' not in line) <= 88
