@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import ClassVar
-from weakref import WeakSet
 
 import ipywidgets as widgets
 from IPython import get_ipython
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice
+from toylib._checks import check_choice, require
 from toylib.explorer.figures import keep_apart
 from toylib.explorer.stage import DPI, Stage
 from toylib.explorer.worker import LatestWorker, weakly
@@ -21,16 +20,6 @@ from toylib.explorer.worker import LatestWorker, weakly
 FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
 PATIENCE = 60  # secondes qu'une cellule attend l'image à garder dans le carnet
-
-
-_alive: WeakSet["Demo"] = WeakSet()
-
-
-@atexit.register
-def _keep_all() -> None:
-    """Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas."""
-    for demo in [*_alive]:
-        demo._keep()
 
 
 class Demo(widgets.VBox):
@@ -59,8 +48,8 @@ class Demo(widgets.VBox):
     >>> demo.close()
     """
 
-    # Par cellule de carnet : l'exécution qui a montré des démonstrations, et celles-ci.
-    _shown: ClassVar[dict[str, tuple[str, list["Demo"]]]] = {}
+    # Par cellule de carnet : les démonstrations qu'elle montre, et quelle exécution l'a fait.
+    _shown: ClassVar[dict[str, dict["Demo", str]]] = {}
     _unshown: Sequence[widgets.Widget] = ()  # à fermer, bien qu'aucune boîte ne les contienne
 
     def __init__(
@@ -93,8 +82,9 @@ class Demo(widgets.VBox):
         for part in self._parts():  # ipywidgets retient tout widget jusqu'à sa fermeture : ceux-ci, une fois montrés
             _instances.pop(part.model_id, None)
             part.comm.on_msg(weakly(part._handle_msg))
-        self.stage.on_msg(weakly(self._keep))
-        _alive.add(self)
+        self._seen = weakly(self._keep)
+        self.stage.on_msg(self._seen)
+        atexit.register(self._seen)  # Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas
 
     def set(self, **values) -> None:
         """Donne leur valeur à des commandes, comme à la main.
@@ -117,12 +107,12 @@ class Demo(widgets.VBox):
 
     def close(self) -> None:
         """Ferme le widget, ses commandes et son fil de travail."""
-        if hasattr(self, "_worker"):
-            self._worker.close()
-            for part in self._unshown:
-                part.close()
-        _close_children(self)
         super().close()
+        if hasattr(self, "_seen"):
+            self._worker.close()
+            atexit.unregister(self._seen)
+            for part in self._parts():
+                widgets.Widget.close(part)
 
     def _keep(self, *_) -> None:
         """Ce qu'une page montre vit jusqu'à sa fermeture, même si plus rien d'autre ne le désigne."""
@@ -206,16 +196,13 @@ class Demo(widgets.VBox):
         """Ferme les démonstrations qu'une exécution précédente de la même cellule a montrées."""
         parent = getattr(get_ipython(), "get_parent", dict)()
         cell = parent.get("metadata", {}).get("cellId")
-        execution = parent.get("header", {}).get("msg_id")
         if cell is None:
             return
-        shown_by, shown = self._shown.get(cell, (None, []))
-        if shown_by != execution:
-            for one in shown:
-                if one is not self:
-                    one.close()
-            shown = []
-        self._shown[cell] = (execution, [*shown, self])
+        shown, execution = self._shown.setdefault(cell, {}), parent["header"]["msg_id"]
+        shown[self] = execution
+        for demo in [demo for demo, by in shown.items() if by != execution]:
+            del shown[demo]
+            demo.close()
 
 
 def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **most: int) -> None:
@@ -226,17 +213,11 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
     moves = []
     for name, value in values.items():
         control = controls[check_choice("la commande", name, controls)]
-        if hasattr(control, "options"):
-            options = [one for _, one in control.options]
-        else:
-            options = range(control.min, most.get(name, control.max) + 1)
-        if value not in options:
-            offer = ", ".join(map(str, options))
-            raise ValueError(f"{name} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")
+        listed = hasattr(control, "options")
+        offer = [one for _, one in control.options] if listed else range(control.min, most.get(name, control.max) + 1)
+        require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", repr(value))
         # Par son rang, car ipywidgets prend la valeur None, un lot complet, pour aucun choix.
-        moves.append(
-            (control, "index", options.index(value)) if hasattr(control, "options") else (control, "value", value)
-        )
+        moves.append((control, "index", offer.index(value)) if listed else (control, "value", value))
     for move in moves:
         setattr(*move)
 
@@ -246,11 +227,3 @@ def png(figure: Figure, dpi: float = DPI) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
-
-
-def _close_children(box: widgets.Box) -> None:
-    """Ferme tout ce que `box` contient."""
-    for child in box.children:
-        if isinstance(child, widgets.Box):
-            _close_children(child)
-        child.close()
