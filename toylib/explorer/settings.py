@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from toylib._checks import check_choice, check_lr, check_real, check_whole, require, shown
-from toylib.explorer.runs import LR_GRID, Config, Given
+from toylib.explorer.runs import LR_GRID, Config, Given, Runs
 from toylib.explorer.views import PANELS
-from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES
+from toylib.french import SCHEDULE_NAMES
 from toylib.plotting import check_drawn
 
 POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
@@ -32,20 +32,15 @@ def check_views(views: Sequence[str], given: Given | None) -> list[str]:
     return views
 
 
-def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None) -> Config:
+def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None, runs: Runs) -> Config:
     """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
-    optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
     first = Config(snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
     for field, values in choices.items():
         for value in values:
             config = first._replace(**{field: value})
             check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
-            check_whole("epochs", config.epochs)
-            if config.batch_size is not None:
-                check_whole("batch_size", config.batch_size, 1)
             check_choice("schedule", config.schedule, SCHEDULE_NAMES)
-            config.data()
-            config.net()
+            runs.sweep(config, [config.lr])
     return first
 
 

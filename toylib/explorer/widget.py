@@ -108,9 +108,9 @@ class LrExplorer(Demo):
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
         views = check_views(views, given)
-        self._first = check_first(lr, optimizer, choices, given)
-        self._challenge = check_challenge(challenge)
         self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
+        self._first = check_first(lr, optimizer, choices, given, self._runs)
+        self._challenge = check_challenge(challenge)
         font, status = (19, 30) if projector else (13, 20)
         self._views, self._panels, self._shows_u = views, make_panels(views, font), "u" in views
         kept = tuple(view for view in views if view != "boundary")
