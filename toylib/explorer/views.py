@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import contourpy
@@ -15,20 +14,11 @@ from matplotlib.path import Path
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.explorer.stage import make_figure, set_margins
 from toylib.network import Net
-from toylib.plotting import (
-    CLASSES,
-    LOSS_RANGE,
-    STYLES,
-    drawable,
-    format_axes,
-    leads,
-    plane_shares,
-    plot_data,
-    put_ticks,
-)
+from toylib.plotting import CLASSES, STYLES, drawable, format_axes, leads, plane_shares, plot_data, put_ticks
 
 # `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le refait, `draw(scene)` donne aux artistes
 # ce que la scène leur fait montrer.
+PANELS = {"curves": ("loss", "accuracy"), "boundary": ("boundary",), "u": ("u",)}  # par vue
 PINS = 3
 GHOST = {"color": "#888888", "linestyle": (0, (3, 2))}
 PLANE = 64  # points par côté du plan où la frontière est cherchée
@@ -149,15 +139,8 @@ class UCurve:
         """Rien à refaire."""
 
     def draw(self, scene: Scene) -> None:
-        self._curve.set_data(LR_GRID, np.clip(scene.finals, *LOSS_RANGE))
+        self._curve.set_data(LR_GRID, np.where(np.isnan(scene.finals), np.nan, drawable(scene.finals, "loss")))
         self._mark.set_xdata([scene.run.config.lr] * 2)
-
-
-PANELS = {
-    "curves": (partial(Curves, "loss"), partial(Curves, "accuracy")),
-    "boundary": (Boundary,),
-    "u": (UCurve,),
-}
 
 
 def make_panels(views: Sequence[str], font: float = 13) -> list[Curves | Boundary | UCurve]:
@@ -166,7 +149,8 @@ def make_panels(views: Sequence[str], font: float = 13) -> list[Curves | Boundar
     >>> len(make_panels(("curves", "u")))
     3
     """
-    panels = [panel() for view in views for panel in PANELS[view]]
+    kinds = {"boundary": Boundary, "u": UCurve}
+    panels = [kinds[name]() if name in kinds else Curves(name) for view in views for name in PANELS[view]]
     for panel in panels:
         set_margins(panel.figure, font)
     return panels

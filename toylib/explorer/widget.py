@@ -15,7 +15,7 @@ from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
 from toylib.explorer.static import caption, describe, draw_views, three_rates
 from toylib.explorer.texts import fate_of, labels_of, status_of
-from toylib.explorer.views import PINS, Scene, make_panels, net_of
+from toylib.explorer.views import PINS, Scene, make_panels
 from toylib.french import OPTIMIZER_NAMES, comma
 from toylib.training import History
 
@@ -350,11 +350,8 @@ class LrExplorer(Demo):
         """Les vues demandées, à trois taux, trop petit, bon, trop grand, en `STILL` époques au plus."""
         config = self._first._replace(optimizer=self.optimizer, epochs=min(self._first.epochs, STILL))
         result = self._runs.rehearse(config, LR_GRID[20::10])
-        rates, net = three_rates(result), None
-        if result.weights is not None:
-            good = result.weights[0, result.lrs.tolist().index(rates["bon"].lr)]
-            net = net_of(config, good[-1])
-        return describe(rates, config), draw_views(self._views, config, result, rates, net)
+        rates = three_rates(result)
+        return describe(rates, config), draw_views(self._views, config, result, rates)
 
 
 def _name_play(button: widgets.Button, playing: bool) -> None:
