@@ -62,21 +62,21 @@ class Demo(widgets.VBox):
         whole: bool = False,
         **look,
     ) -> None:
-        self._states, self._draw, self._whole = states, draw, whole
-        self._start([[*controls.values()], buttons], controls, *figures, **look)
+        self.controls, self._states, self._draw, self._whole = controls, states, draw, whole
+        self._start([[*controls.values()], buttons], *figures, **look)
 
-    def _start(self, rows: Sequence[Sequence[widgets.Widget]], controls: dict, *figures: Figure, **look) -> None:
+    def _start(self, rows: Sequence[Sequence[widgets.Widget]], *figures: Figure, **look) -> None:
         """Assemble les rangées de commandes et les figures, et demande la première image."""
         keep_apart()
-        self.controls, self.status, self._figures = controls, "", figures
+        self.status, self._figures = "", figures
         self._submitting, self._painted = threading.Lock(), 0.0
-        self.stage = Stage(*figures, controls=controls.values(), **look)
+        self.stage = Stage(*figures, controls=self.controls.values(), **look)
         self.stage.send_frame(status="calcul…")
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
         super().__init__([*boxes, self.stage])
         self.add_class("toylib-explorer")
         self._worker = LatestWorker(self._answer, self._rest)
-        for control in controls.values():
+        for control in self.controls.values():
             control.observe(self._submit, names="value")
         self._submit()
         for part in self._parts():  # ipywidgets retient tout widget jusqu'à sa fermeture : ceux-ci, une fois montrés
@@ -161,16 +161,17 @@ class Demo(widgets.VBox):
                 break
             if last is not seen and time.perf_counter() > due:
                 self._paint(last, request)
-                seen, due = last, time.perf_counter() + NEXT
+                seen, self._painted = last, time.perf_counter()
+                due = self._painted + NEXT
         if last is not seen and not (stale() and time.perf_counter() - self._painted < LATE):
             self._paint(last, request)
+            self._painted = time.perf_counter()
 
     def _paint(self, state: object, request: dict) -> None:
         self.status = self._draw(state)
         if self._whole:
             self.stage.redraw()
         self.stage.show(status=self.status)
-        self._painted = time.perf_counter()
 
     def _rest(self, request: object, stale: Callable[[], bool]) -> None:
         """Au repos : rien."""

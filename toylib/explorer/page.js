@@ -20,20 +20,20 @@ async function unpack() {
 }
 
 async function start() {
-    const data = await unpack(), rate = document.getElementById('rate');
+    const data = await unpack(), [rates, optimizers] = data.choices, rate = document.getElementById('rate');
     const written = document.querySelector('output'), changed = [];
-    const choices = data.optimizers.map((name, k) => {
+    const choices = optimizers.map((name, k) => {
         const label = document.createElement('label');
         label.innerHTML = `<input type="radio" name="optimizer"${k === data.start[1] ? ' checked' : ''}> `;
         label.append(name);
         document.querySelector('fieldset').append(label);
         return label.firstElementChild;
     });
-    rate.max = data.rates.length - 1;
+    rate.max = rates.length - 1;
     rate.value = data.start[0];
     const move = () => {
-        written.textContent = data.rates[rate.value];
-        rate.setAttribute('aria-valuetext', data.rates[rate.value]);
+        written.textContent = rates[rate.value];
+        rate.setAttribute('aria-valuetext', rates[rate.value]);
         changed.forEach(action => action());
     };
     const control = get => ({ get: () => get(), on: (_, action) => changed.push(action), off: () => {} });

@@ -96,6 +96,10 @@ class Stage(anywidget.AnyWidget):
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""
         return {artist.get_gid(): self._part(artist) for artist in self._moving}
 
+    def knows(self, key: str) -> bool:
+        """Vrai si le navigateur sait peindre seul l'image qui a cette clé."""
+        return any(frame["key"] == key for frame in self.recall)
+
     def show(self, **more) -> None:
         """Montre ce que les artistes sont devenus ; `more` accompagne l'image : `status`, la ligne d'état."""
         self.send_frame(parts=self.parts(), **more)
