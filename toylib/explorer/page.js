@@ -1,21 +1,17 @@
 // La page que page.py écrit : les deux commandes, qui n'en font qu'une pour la scène, et un modèle qui lui parle comme
 // le ferait celui d'un widget.
-async function inflate(id) {
-    const packed = Uint8Array.from(atob(document.getElementById(id).textContent), one => one.charCodeAt(0));
-    return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate')));
-}
+const NOWHERE = 10 ** 7;
 
 async function unpack() {
-    const data = await (await inflate('data')).json(), steps = new Uint16Array(await (await inflate('heights')).arrayBuffer());
-    let at = 0;
-    for (const part of data.recall.flatMap(frame => Object.values(frame.parts)).filter(one => 'x' in one)) {
+    const packed = Uint8Array.from(atob(document.getElementById('data').textContent), one => one.charCodeAt(0));
+    const data = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'))).json();
+    for (const part of data.recall.flatMap(frame => Object.values(frame.parts)).filter(one => one.steps)) {
         let height = 0;
-        const xy = Float32Array.from({ length: 2 * data.x[part.x].length }, (_, k) => {
-            if (k % 2 === 0) return data.x[part.x][k / 2];
-            height = (height + steps[at++]) % 65536;
-            return height === 65535 ? NaN : height / 100;
+        const xy = part.steps.flatMap((step, k) => {
+            height += step;
+            return [data.x[part.x][k], height === NOWHERE ? NaN : height / 50];
         });
-        part.points = new DataView(xy.buffer);
+        part.points = new DataView(Float32Array.from(xy).buffer);
     }
     return data;
 }

@@ -91,9 +91,12 @@ class Config(NamedTuple):
             return self.given.valid
         return gendata(n, rule=self.rule, noise=self.noise, seed=self.seed + 10_000) if n else None
 
-    def net(self) -> Net:
-        """Le réseau, avant tout pas."""
-        return Net(*self.shape, hidden=self.hidden, seed=self.seed)
+    def net(self, weights: np.ndarray | None = None) -> Net:
+        """Le réseau, avant tout pas, ou avec ces poids."""
+        model = Net(*self.shape, hidden=self.hidden, seed=self.seed)
+        if weights is not None:
+            torch.nn.utils.vector_to_parameters(torch.tensor(weights), model.parameters())
+        return model
 
 
 class Run(NamedTuple):

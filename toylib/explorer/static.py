@@ -10,7 +10,7 @@ from toylib.explorer.controls import label
 from toylib.explorer.live import png
 from toylib.explorer.runs import Config
 from toylib.explorer.stage import make_figure, set_margins
-from toylib.explorer.views import PANELS, format_u, net_of
+from toylib.explorer.views import PANELS, format_u
 from toylib.french import OPTIMIZER_NAMES, comma, percent
 from toylib.plotting import STYLES, drawable, plot_boundary, plot_history
 from toylib.sweep import Sweep
@@ -71,7 +71,7 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
     for ax, panel in zip(figure.axes, panels):
         if panel == "boundary":
             good = result.lrs.tolist().index(rates["bon"].lr)
-            plot_boundary(net_of(config, result.weights[0, good, -1]), *config.data(), ax)
+            plot_boundary(config.net(result.weights[0, good, -1]), *config.data(), ax)
         elif panel == "u":
             format_u(ax)
             ax.plot(result.lrs, drawable(result.loss[0, :, -1], "loss"), marker=".", **STYLES[0])

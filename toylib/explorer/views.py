@@ -13,7 +13,6 @@ from matplotlib.path import Path
 
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.explorer.stage import make_figure, set_margins
-from toylib.network import Net
 from toylib.plotting import CLASSES, STYLES, drawable, format_axes, leads, plane_shares, plot_data, put_ticks
 
 # `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le refait, `draw(scene)` donne aux artistes
@@ -98,7 +97,7 @@ class Boundary:
         (self._frontier,) = self._ax.plot([], [], gid="frontier", color=BLACK, linewidth=2, zorder=0.5)
 
     def draw(self, scene: Scene) -> None:
-        net = net_of(scene.run.config, scene.run.weights[min(scene.epoch, scene.run.reached)])
+        net = scene.run.config.net(scene.run.weights[min(scene.epoch, scene.run.reached)])
         sides, lines, gap = [side.numpy() for side in self._sides], [], np.full((1, 2), np.nan)
         for region, lead in zip(self._regions, leads(plane_shares(net, *self._sides))):
             generator = contourpy.contour_generator(*sides, lead, fill_type=contourpy.FillType.ChunkCombinedCode)
@@ -106,13 +105,6 @@ class Boundary:
             region.set_path(NOWHERE if points is None else Path(points, codes))
             lines += generator.lines(0.0)
         self._frontier.set_data(*np.concatenate([gap, *(part for line in lines for part in (line, gap))]).T)
-
-
-def net_of(config: Config, weights: np.ndarray) -> Net:
-    """Le réseau de `config`, dont les poids sont `weights`."""
-    model = config.net()
-    torch.nn.utils.vector_to_parameters(torch.tensor(weights), model.parameters())
-    return model
 
 
 def format_u(ax: Axes) -> None:
