@@ -4,11 +4,11 @@ import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
 from typing import ClassVar
 
 import ipywidgets as widgets
 from IPython import get_ipython
+from IPython.core.pylabtools import print_figure
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
@@ -183,7 +183,8 @@ class Demo(widgets.VBox):
             status = self.status
         except Exception as error:  # trop longue, ou en échec : la cellule finit quand même, et le dit
             status = f"Le calcul n'est pas allé au bout : {error}"
-        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", png(self._figures[0])
+        picture = print_figure(self._figures[0], bbox_inches=None, dpi=DPI)
+        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", picture
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Ajoute au widget, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""
@@ -221,10 +222,3 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
         moves.append((control, "index", offer.index(value)) if listed else (control, "value", value))
     for move in moves:
         setattr(*move)
-
-
-def png(figure: Figure, dpi: float = DPI) -> bytes:
-    """Le PNG d'une figure, pour un carnet que l'on ne fait que lire."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()

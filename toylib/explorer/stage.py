@@ -89,8 +89,7 @@ class Stage(anywidget.AnyWidget):
         """Refait ce qui ne bouge pas : à appeler quand des axes ont changé."""
         self._moving = [artist for figure in self._figures for artist in figure.findobj(Artist.get_gid)]
         self._anchors = {}
-        with self.hold_sync():
-            self.figures = [{"alt": _alt(figure), "svg": self._draw(figure)} for figure in self._figures]
+        self.figures = [{"alt": _alt(figure), "svg": self._draw(figure)} for figure in self._figures]
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""

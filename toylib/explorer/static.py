@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from IPython.core.pylabtools import print_figure
 from matplotlib import rcParams
 
 from toylib.explorer.controls import label
-from toylib.explorer.live import png
 from toylib.explorer.runs import Config
 from toylib.explorer.stage import make_figure, set_margins
 from toylib.explorer.views import PANELS, format_u
@@ -81,7 +81,7 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
             if panel == "accuracy" and ax.get_legend():  # celle de la perte vaut pour les deux
                 ax.get_legend().remove()
     figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}")
-    return png(figure, 80)
+    return print_figure(figure, bbox_inches=None, dpi=80)
 
 
 def caption(config: Config) -> str:

@@ -47,11 +47,8 @@ class Curves:
         for k in range(PINS):
             self._ax.plot([], [], gid=f"pin{k + 1}-{metric}", linewidth=2, visible=False, **STYLES[k + 1])
         self._ax.plot([], [], gid=f"ghost-{metric}", linewidth=2, visible=False, **GHOST)
-        names = {"": 3, "valid_": 1.3}
-        self._lines = {
-            name: self._ax.plot([], [], gid=name, linewidth=width, **STYLES[0])[0]
-            for name, width in ((prefix + metric, width) for prefix, width in names.items())
-        }
+        widths = {metric: 3, f"valid_{metric}": 1.3}
+        self._lines = [self._ax.plot([], [], gid=gid, linewidth=width, **STYLES[0])[0] for gid, width in widths.items()]
 
     def key(self, config: Config) -> object:
         return config.epochs
@@ -64,8 +61,8 @@ class Curves:
         self._note.set_position((0.98 * last, 0.94 * chance))
 
     def draw(self, scene: Scene) -> None:
-        for name, line in self._lines.items():
-            curve = getattr(scene.run.history, name)
+        for line in self._lines:
+            curve = getattr(scene.run.history, line.get_gid())
             line.set_visible(curve is not None)
             if curve is not None:
                 line.set_data(np.arange(len(curve)), drawable(curve, self._metric))

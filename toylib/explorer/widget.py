@@ -1,6 +1,7 @@
 """L'explorateur : bouger le taux d'apprentissage réentraîne le réseau et redessine ses courbes."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,18 +232,15 @@ class LrExplorer(Demo):
         path, config = check_file("path", path, KINDS), self._request().config
         settings = {**config._asdict(), **self._asked}
         del settings["given"]
-        twin = LrExplorer(**settings)
-        controls, frames = twin.controls.values(), {}
-        start, choices = [one.index for one in controls], [[text for text, _ in one.options] for one in controls]
-        try:
+        with closing(LrExplorer(**settings)) as twin:
+            controls, frames = twin.controls.values(), {}
+            start, choices = [one.index for one in controls], [[text for text, _ in one.options] for one in controls]
             for twin.optimizer in OPTIMIZER_NAMES:
                 twin.wait(None, rest=True)
                 frames |= {f["key"]: {**f, "status": f["status"].rpartition(" · ")[0]} for f in twin.stage.recall}
             if len(frames) < len(LR_GRID) * len(OPTIMIZER_NAMES):
                 raise ValueError("La page serait trop lourde. Choisissez moins d'époques ou moins de vues.")
             write_page(path, twin.stage, [*frames.values()], choices=choices, start=start, caption=caption(config))
-        finally:
-            twin.close()
 
     def pin_curve(self) -> None:
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""

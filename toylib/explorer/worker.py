@@ -86,8 +86,12 @@ class LatestWorker:
         atexit.unregister(self.close)
 
     def _loop(self) -> None:
-        while (taken := self._take()) is not None:
-            generation, request = taken
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._done[0] != self._generation)
+                if self._closed:
+                    return
+                generation, request, self._error = self._generation, self._request, None
             stale = partial(self._stale, generation)
             for k, task in enumerate(self._tasks):
                 try:
@@ -99,15 +103,6 @@ class LatestWorker:
                     self._done[k] = generation
                     self._changed.notify_all()
                     self._changed.wait_for(stale, PAUSE)
-
-    def _take(self) -> tuple[int, object] | None:
-        """Attend une demande et la rend avec son numéro ; None une fois fermé."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._done[0] != self._generation)
-            if self._closed:
-                return None
-            self._error = None
-            return self._generation, self._request
 
     def _stale(self, generation: int) -> bool:
         return self._closed or generation != self._generation
