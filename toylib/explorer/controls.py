@@ -67,9 +67,12 @@ def make_slider(name: str, values: Sequence, value, text: Callable = comma, widt
 
 def make_choice(name: str, options: dict[str, object], value) -> widgets.Widget:
     """Un bouton par valeur, sous son nom."""
-    style = {**STYLE, "button_width": "auto"}
-    place = list(options.values()).index(value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
-    return widgets.ToggleButtons(options=list(options.items()), index=place, description=name, style=style)
+    style, values = {**STYLE, "button_width": "auto"}, list(options.values())
+    place = values.index(value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
+    choice = widgets.ToggleButtons(options=list(options.items()), index=place, description=name, style=style)
+    if None in values:  # et lui rend ce rang, quand on lui donne None
+        choice.observe(lambda change: choice.set_trait("index", values.index(choice.value)), names="index")
+    return choice
 
 
 def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:

@@ -75,6 +75,7 @@ class Demo(widgets.VBox):
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
         super().__init__([*boxes, self.stage])
         self.add_class("toylib-explorer")
+        self._seen = weakly(self._keep)
         self._worker = LatestWorker(self._answer, self._rest)
         for control in self.controls.values():
             control.observe(self._submit, names="value")
@@ -82,7 +83,6 @@ class Demo(widgets.VBox):
         for part in self._parts():  # ipywidgets retient tout widget jusqu'à sa fermeture : ceux-ci, une fois montrés
             _instances.pop(part.model_id, None)
             part.comm.on_msg(weakly(part._handle_msg))
-        self._seen = weakly(self._keep)
         self.stage.on_msg(self._seen)
         atexit.register(self._seen)  # Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas
 
@@ -108,7 +108,7 @@ class Demo(widgets.VBox):
     def close(self) -> None:
         """Ferme le widget, ses commandes et son fil de travail."""
         super().close()
-        if hasattr(self, "_seen"):
+        if hasattr(self, "_worker"):
             self._worker.close()
             atexit.unregister(self._seen)
             for part in self._parts():
@@ -134,9 +134,6 @@ class Demo(widgets.VBox):
     def _request(self) -> dict:
         return {name: control.value for name, control in self.controls.items()}
 
-    def _answers(self, request: dict) -> Iterator:
-        return self._states(**request)
-
     def _answer(self, request: object, stale: Callable[[], bool]) -> None:
         """Traite une demande ; None arrête. Ce qui échoue se lit à la place de la ligne d'état."""
         if request is None:
@@ -155,7 +152,7 @@ class Demo(widgets.VBox):
         """
         last = seen = None
         due = time.perf_counter() + FIRST
-        for state in self._answers(request):
+        for state in self._states(**request):
             last = last if state is None else state
             if stale():
                 break
@@ -212,13 +209,19 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
-    moves = []
     for name, value in values.items():
         control = controls[check_choice("la commande", name, controls)]
-        listed = hasattr(control, "options")
-        offer = [one for _, one in control.options] if listed else range(control.min, most.get(name, control.max) + 1)
+        offer = range(most[name] + 1) if name in most else offer_of(control)
         require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", repr(value))
-        # Par son rang, car ipywidgets prend la valeur None, un lot complet, pour aucun choix.
-        moves.append((control, "index", offer.index(value)) if listed else (control, "value", value))
-    for move in moves:
-        setattr(*move)
+    for name, value in values.items():
+        with controls[name].hold_sync():
+            controls[name].value = value
+
+
+def offer_of(control: widgets.Widget) -> Sequence:
+    """Les valeurs qu'une commande offre, dans l'ordre.
+
+    >>> offer_of(widgets.IntSlider(1, 1, 3))
+    range(1, 4)
+    """
+    return [one for _, one in control.options] if hasattr(control, "options") else range(control.min, control.max + 1)

@@ -81,7 +81,7 @@ class Stage(anywidget.AnyWidget):
         status: int = 20,
         controls: Sequence[widgets.Widget] = (),
     ) -> None:
-        self._figures, self._text, self._count = figures, font, 0
+        self._figures, self._text = figures, font
         super().__init__(font=status, controls=[one.model_id for one in controls])
         self.redraw()
 
@@ -95,9 +95,9 @@ class Stage(anywidget.AnyWidget):
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""
         return {artist.get_gid(): self._part(artist) for artist in self._moving}
 
-    def knows(self, key: str) -> bool:
-        """Vrai si le navigateur sait peindre seul l'image qui a cette clé."""
-        return any(frame["key"] == key for frame in self.recall)
+    def known(self, key: str) -> dict[str, Any] | None:
+        """L'image qui a cette clé, si le navigateur sait la peindre seul."""
+        return next((frame for frame in self.recall if frame["key"] == key), None)
 
     def show(self, **more) -> None:
         """Montre ce que les artistes sont devenus ; `more` accompagne l'image : `status`, la ligne d'état."""
@@ -105,8 +105,7 @@ class Stage(anywidget.AnyWidget):
 
     def send_frame(self, **frame) -> None:
         """Montre une image toute faite, ou un texte sans image ; deux fois la même compte pour deux."""
-        self._count += 1
-        self.frame = {**frame, "count": self._count}
+        self.frame = {**frame, "count": self.frame.get("count", 0) + 1}
 
     def _part(self, artist: Artist) -> dict[str, Any]:
         if not artist.get_visible():

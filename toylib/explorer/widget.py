@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import ipywidgets as widgets
 import traitlets
 
 from toylib._checks import check_file, check_whole
 from toylib.explorer.controls import make_button, make_control, offered
-from toylib.explorer.live import Demo, assign
+from toylib.explorer.live import Demo, assign, offer_of
 from toylib.explorer.page import KINDS, write_page
 from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
@@ -21,16 +20,6 @@ from toylib.french import OPTIMIZER_NAMES
 from toylib.training import History
 
 STILL = 30  # époques, au plus, de l'image qui reste dans un carnet : guère plus que le temps de la dessiner
-
-
-class Request(NamedTuple):
-    """Ce que l'on demande au fil de travail : `places`, le rang de chaque commande ; `epoch`, l'époque où l'on regarde
-    la frontière."""
-
-    config: Config
-    places: tuple[int, ...]
-    pins: tuple[Run, ...]
-    epoch: int
 
 
 class LrExplorer(Demo):
@@ -73,8 +62,8 @@ class LrExplorer(Demo):
     """
 
     _run: Run | None = None
-    _pins: tuple[Run, ...] = ()
-    _pinned: tuple[Run, ...] = ()  # celles que l'on montre
+    _last: dict | None = None  # l'image de `_run`
+    _pins: tuple[dict, ...] = ()
     _backgrounds: Sequence = ()
 
     def __init__(
@@ -208,9 +197,8 @@ class LrExplorer(Demo):
         """
         if "lr" in values:
             values["lr"] = snap(values["lr"])
-        epochs = values.get("epochs", self._epoch.max)
         values |= {"epoch": values.pop("epoch")} if "epoch" in values else {}  # après epochs, qui dit jusqu'où elle va
-        assign({**self._controls, "epoch": self._epoch}, values, epoch=epochs)
+        assign({**self._controls, "epoch": self._epoch}, values, epoch=values.get("epochs", self._epoch.max))
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
@@ -229,7 +217,7 @@ class LrExplorer(Demo):
 
         Lève : `TypeError` ou `ValueError` si `path` ne convient pas, ou si la page dépasse 400 ko.
         """
-        path, config = check_file("path", path, KINDS), self._request().config
+        path, config = check_file("path", path, KINDS), self._config(self._request())
         settings = {**config._asdict(), **self._asked}
         del settings["given"]
         with closing(LrExplorer(**settings)) as twin:
@@ -244,21 +232,15 @@ class LrExplorer(Demo):
 
     def pin_curve(self) -> None:
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
-        if self._run is not None:
-            kept = [run for run in self._pins if run.config != self._run.config]
-            self._pins = (*kept, self._run)[-PINS:]
+        if self._last is not None:
+            kept = [pin for pin in self._pins if pin["name"] != self._last["name"]]
+            self._pins = (*kept, self._last)[-PINS:]
             self._submit()
 
     def clear_pins(self) -> None:
         """Retire toutes les épingles."""
         self._pins = ()
         self._submit()
-
-    def _request(self) -> Request:
-        places = {name: getattr(control, "index", control.value) for name, control in self.controls.items()}
-        values = ((field, control.options, places[field]) for field, control in self._controls.items())
-        chosen = {field: None if place is None else options[place][1] for field, options, place in values}
-        return Request(self._first._replace(**chosen), tuple(places.values()), self._pins, self._epoch.value)
 
     def _follow(self, change: dict) -> None:
         """Le curseur d'époque va jusqu'à la dernière, et y reste s'il y était."""
@@ -274,29 +256,34 @@ class LrExplorer(Demo):
         """Les courbes du dernier entraînement achevé ; None avant le premier."""
         return None if self._run is None else self._run.history
 
-    def _answers(self, request: Request) -> Iterator[Run]:
-        """L'entraînement que l'on a déjà, ou ce qu'il est à mesure qu'il se fait."""
-        same = self._run is not None and self._run.config == request.config
-        run = self._run if same else self._runs.recall(request.config)
-        return self._runs.train(request.config) if run is None else iter([run])
+    def _config(self, values: dict) -> Config:
+        """Ce que l'on demande d'entraîner quand les commandes ont ces valeurs."""
+        return self._first._replace(**{field: values[field] for field in self._controls})
 
-    def _rest(self, request: Request | None, stale: Callable[[], bool]) -> None:
+    def _states(self, **values) -> Iterator[Run]:
+        """L'entraînement que l'on a déjà, ou ce qu'il est à mesure qu'il se fait."""
+        config = self._config(values)
+        same = self._run is not None and self._run.config == config
+        run = self._run if same else self._runs.recall(config)
+        return self._runs.train(config) if run is None else iter([run])
+
+    def _rest(self, values: dict | None, stale: Callable[[], bool]) -> None:
         """Au repos : calcule d'avance les autres taux, et donne au navigateur de quoi les peindre tous."""
-        if request is None or self.stage.knows(self._key(request, request.config.lr)):
+        if values is None or self.stage.known(self._key(values)):
             return
-        self._runs.fill(request.config, stale)
+        self._runs.fill(self._config(values), stale)
         frames = []
         for lr in LR_GRID:
-            run = self._runs.recall(request.config._replace(lr=lr))
+            run = self._runs.recall(self._config({**values, "lr": lr}))
             if run is None or stale():
                 return
-            frames.append(self._frame(run, request))
+            frames.append(self._frame(run, {**values, "lr": lr}))
         self.stage.recall = frames
 
-    def _key(self, request: Request, lr: float) -> str:
-        """Les commandes, dans l'ordre où le navigateur les lit."""
-        places = (LR_GRID.index(lr), *request.places[1:])
-        return ",".join("" if place is None else str(place) for place in places)
+    def _key(self, values: dict) -> str:
+        """Le rang de chaque valeur, dans l'ordre où le navigateur lit les commandes."""
+        places = {name: offer_of(control).index(values[name]) for name, control in self._controls.items()}
+        return ",".join(map(str, (values | places).values()))
 
     def _reset(self, config: Config) -> bool:
         """Refait le fond des panneaux qui en changent ; rend vrai s'il y en a."""
@@ -308,30 +295,31 @@ class LrExplorer(Demo):
             panel.reset(config)
         return True
 
-    def _paint(self, run: Run, request: Request) -> None:
+    def _paint(self, run: Run, values: dict) -> None:
         """Montre `run` et les épinglées, à moins que le navigateur ne l'ait déjà fait."""
         with self.stage.hold_sync():
             if self._reset(run.config):
                 self.stage.recall = []  # leurs axes ne sont plus ceux que l'on voit
                 self.stage.redraw()
-            if request.pins != self._pinned:
-                self.stage.pins, self._pinned = [self._frame(pin, request) for pin in request.pins], request.pins
-            if not self.stage.knows(self._key(request, run.config.lr)):
-                self.stage.send_frame(**self._frame(run, request))
+            self.stage.pins = list(self._pins)
+            frame = self.stage.known(self._key(values))
+            if frame is None:
+                frame = self._frame(run, values)
+                self.stage.send_frame(**frame)
         if run.reached == run.config.epochs:
-            self._run, self.status = run, status_of(run)
+            self._run, self._last, self.status = run, frame, status_of(run)
 
-    def _frame(self, run: Run, request: Request) -> dict:
+    def _frame(self, run: Run, values: dict) -> dict:
         """Ce que le navigateur doit savoir d'un entraînement pour le peindre ; voir `stage.js`."""
-        scene = Scene(run, self._runs.finals(run.config) if "u" in self._views else None, request.epoch)
+        finals = self._runs.finals(run.config) if "u" in self._views else None
         for panel in self._panels:
-            panel.draw(scene)
+            panel.draw(Scene(run, finals, values.get("epoch", 0)))
         return {
             "parts": self.stage.parts(),
-            "key": self._key(request, run.config.lr),
-            "name": self._key(request._replace(places=request.places[: len(self._controls)]), run.config.lr),
+            "key": self._key(values),
+            "name": self._key({**values, "epoch": 0}),
             "done": run.reached == run.config.epochs,
-            "span": max(request.config.epochs, 1),
+            "span": max(run.config.epochs, 1),
             "labels": labels_of(run.config),
             "status": status_of(run),
             "challenge": fate_of(run, self._challenge),
