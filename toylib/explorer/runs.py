@@ -4,13 +4,13 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from toylib._checks import as_tensors, check_pair, check_valid, count_classes, require, to_tensor
 from toylib.data import gendata
@@ -95,7 +95,7 @@ class Config(NamedTuple):
         """Le réseau, avant tout pas, ou avec ces poids."""
         model = Net(*self.shape, hidden=self.hidden, seed=self.seed)
         if weights is not None:
-            torch.nn.utils.vector_to_parameters(torch.tensor(weights), model.parameters())
+            vector_to_parameters(torch.tensor(weights), model.parameters())
         return model
 
 
@@ -171,8 +171,9 @@ class Runs:
 
         Là où les trois se séparent, c'est l'arrondi qui décide : une autre machine donnerait autre chose.
         """
-        model = config.net()
-        *_, result = self.sweep(config, lrs, [model, _moved(model, math.inf), _moved(model, -math.inf)])
+        weights = parameters_to_vector(config.net().parameters()).detach()
+        moved = [torch.nextafter(weights, torch.full_like(weights, to)) for to in (math.inf, -math.inf)]
+        *_, result = self.sweep(config, lrs, [config.net(one.numpy()) for one in (weights, *moved)])
         return result
 
     def finals(self, config: Config) -> np.ndarray:
@@ -198,12 +199,3 @@ class Runs:
         self._kept[run.config] = run._replace(seconds=None)
         while self._bytes > CACHE and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].size()
-
-
-def _moved(model: Net, to: float) -> Net:
-    """Une copie de `model` dont chaque poids est le nombre voisin, vers `to`."""
-    copy = deepcopy(model)
-    with torch.no_grad():
-        for part in copy.parameters():
-            part.copy_(torch.nextafter(part, torch.full_like(part, to)))
-    return copy

@@ -18,8 +18,7 @@ def check_given(data: object, valid: object, rules: dict[str, object]) -> Given 
         return None
     for name, value in rules.items():
         require(value is None, name, "être absent : data donne les données", shown(value))
-    unset = valid is None or (isinstance(valid, int) and valid == 0)
-    return Given.of(data, None if unset else valid)
+    return Given.of(data, None if isinstance(valid, int) and valid == 0 else valid)
 
 
 def check_views(views: Sequence[str], given: Given | None) -> list[str]:
@@ -50,8 +49,7 @@ def check_challenge(challenge: object) -> tuple[float, int] | None:
         return None
     couple = isinstance(challenge, tuple | list) and len(challenge) == 2
     require(couple, "challenge", "être un couple (exactitude, époques)", shown(challenge), TypeError)
-    accuracy = check_real("challenge[0]", challenge[0])
-    require(0 <= accuracy <= 1, "challenge[0]", "être une exactitude entre 0 et 1", accuracy)
+    accuracy = check_real("challenge[0]", challenge[0], 0, 1, "être une exactitude entre 0 et 1")
     return accuracy, check_whole("challenge[1]", challenge[1])
 
 
