@@ -34,12 +34,12 @@ def check_views(views: Sequence[str], given: Given | None) -> list[str]:
 def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None, runs: Runs) -> Config:
     """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
     first = Config(snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
-    for field, values in choices.items():
-        for value in values:
-            config = first._replace(**{field: value})
-            check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
-            check_choice("schedule", config.schedule, SCHEDULE_NAMES)
-            runs.sweep(config, [config.lr])
+    others = [first._replace(**{field: value}) for field, values in choices.items() for value in values[1:]]
+    for config in (first, *others):
+        check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
+        check_whole("epochs", config.epochs)
+        check_choice("schedule", config.schedule, SCHEDULE_NAMES)
+        runs.sweep(config._replace(epochs=0), [config.lr])  # qui ne coûte rien, et refuse tout le reste
     return first
 
 
