@@ -40,7 +40,7 @@ def renew(explorer):
     explorer.restart()
     explorer.stop()
     explorer.wait()
-    explorer._run, explorer._known, explorer.stage.recall = None, set(), []
+    explorer._run, explorer.stage.recall = None, []
     explorer._runs = Runs(explorer._runs._valid, explorer._runs._weights)
     explorer._submit()
     explorer.wait()

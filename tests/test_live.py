@@ -42,6 +42,12 @@ def test_a_value_that_is_not_offered_is_refused_and_nothing_moves(demo, values, 
     assert demo.controls["kind"].value == 1
 
 
+def test_none_given_to_a_choice_that_offers_it_presses_its_button():
+    choice = make_choice("Lot", {"complet": None, "20": 20}, 20)
+    choice.value = None
+    assert choice.index == 0
+
+
 def test_a_change_stops_what_was_being_computed():
     started, seen = threading.Event(), []
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 
+from toylib._checks import require
 from toylib.french import OPTIMIZER_NAMES, RULE_NAMES, SCHEDULE_NAMES, comma, percent
 
 STYLE = {"description_width": "initial"}
@@ -32,15 +33,10 @@ def offered(field: str, value) -> list:
     """
     several = isinstance(value, list | tuple | range)
     if field == "hidden":
-        several = several and len(value) > 0 and all(isinstance(widths, list | tuple) for widths in value)
-        return [_frozen(widths) for widths in value] if several else [_frozen(value)]
-    if several and not value:
-        raise ValueError(f"{field} doit offrir au moins une valeur ; reçu : une suite vide.")
-    return list(value) if several else [value]
-
-
-def _frozen(widths):
-    return tuple(widths) if isinstance(widths, list | tuple) else widths
+        several = several and len(value) > 0 and all(isinstance(one, list | tuple) for one in value)
+    values = value if several else [value]
+    require(len(values), field, "offrir au moins une valeur", "une suite vide")
+    return [tuple(one) if isinstance(one, list) else one for one in values]
 
 
 def label(field: str, value) -> str:
@@ -71,9 +67,12 @@ def make_slider(name: str, values: Sequence, value, text: Callable = comma, widt
 
 def make_choice(name: str, options: dict[str, object], value) -> widgets.Widget:
     """Un bouton par valeur, sous son nom."""
-    style = {**STYLE, "button_width": "auto"}
-    place = list(options.values()).index(value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
-    return widgets.ToggleButtons(options=list(options.items()), index=place, description=name, style=style)
+    style, values = {**STYLE, "button_width": "auto"}, list(options.values())
+    place = values.index(value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
+    choice = widgets.ToggleButtons(options=list(options.items()), index=place, description=name, style=style)
+    if None in values:  # et lui rend ce rang, quand on lui donne None
+        choice.observe(lambda change: choice.set_trait("index", values.index(choice.value)), names="index")
+    return choice
 
 
 def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:

@@ -4,16 +4,15 @@ import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
 from typing import ClassVar
-from weakref import WeakSet
 
 import ipywidgets as widgets
 from IPython import get_ipython
+from IPython.core.pylabtools import print_figure
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice
+from toylib._checks import check_choice, require
 from toylib.explorer.figures import keep_apart
 from toylib.explorer.stage import DPI, Stage
 from toylib.explorer.worker import LatestWorker, weakly
@@ -21,16 +20,6 @@ from toylib.explorer.worker import LatestWorker, weakly
 FIRST, NEXT = 0.12, 0.05  # secondes avant une première image incomplète, puis entre deux
 LATE = 0.03  # secondes sans image au bout desquelles une demande dépassée montre où elle en est
 PATIENCE = 60  # secondes qu'une cellule attend l'image à garder dans le carnet
-
-
-_alive: WeakSet["Demo"] = WeakSet()
-
-
-@atexit.register
-def _keep_all() -> None:
-    """Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas."""
-    for demo in [*_alive]:
-        demo._keep()
 
 
 class Demo(widgets.VBox):
@@ -59,8 +48,8 @@ class Demo(widgets.VBox):
     >>> demo.close()
     """
 
-    # Par cellule de carnet : l'exécution qui a montré des démonstrations, et celles-ci.
-    _shown: ClassVar[dict[str, tuple[str, list["Demo"]]]] = {}
+    # Par cellule de carnet : les démonstrations qu'elle montre, et quelle exécution l'a fait.
+    _shown: ClassVar[dict[str, dict["Demo", str]]] = {}
     _unshown: Sequence[widgets.Widget] = ()  # à fermer, bien qu'aucune boîte ne les contienne
 
     def __init__(
@@ -73,28 +62,29 @@ class Demo(widgets.VBox):
         whole: bool = False,
         **look,
     ) -> None:
-        self._states, self._draw, self._whole = states, draw, whole
-        self._start([[*controls.values()], buttons], controls, *figures, **look)
+        self.controls, self._states, self._draw, self._whole = controls, states, draw, whole
+        self._start([[*controls.values()], buttons], *figures, **look)
 
-    def _start(self, rows: Sequence[Sequence[widgets.Widget]], controls: dict, *figures: Figure, **look) -> None:
+    def _start(self, rows: Sequence[Sequence[widgets.Widget]], *figures: Figure, **look) -> None:
         """Assemble les rangées de commandes et les figures, et demande la première image."""
         keep_apart()
-        self.controls, self.status, self._figures = controls, "", figures
+        self.status, self._figures = "", figures
         self._submitting, self._painted = threading.Lock(), 0.0
-        self.stage = Stage(*figures, controls=controls.values(), **look)
+        self.stage = Stage(*figures, controls=self.controls.values(), **look)
         self.stage.send_frame(status="calcul…")
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
         super().__init__([*boxes, self.stage])
         self.add_class("toylib-explorer")
+        self._seen = weakly(self._keep)
         self._worker = LatestWorker(self._answer, self._rest)
-        for control in controls.values():
+        for control in self.controls.values():
             control.observe(self._submit, names="value")
         self._submit()
         for part in self._parts():  # ipywidgets retient tout widget jusqu'à sa fermeture : ceux-ci, une fois montrés
             _instances.pop(part.model_id, None)
             part.comm.on_msg(weakly(part._handle_msg))
-        self.stage.on_msg(weakly(self._keep))
-        _alive.add(self)
+        self.stage.on_msg(self._seen)
+        atexit.register(self._seen)  # Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas
 
     def set(self, **values) -> None:
         """Donne leur valeur à des commandes, comme à la main.
@@ -117,12 +107,12 @@ class Demo(widgets.VBox):
 
     def close(self) -> None:
         """Ferme le widget, ses commandes et son fil de travail."""
+        super().close()
         if hasattr(self, "_worker"):
             self._worker.close()
-            for part in self._unshown:
-                part.close()
-        _close_children(self)
-        super().close()
+            atexit.unregister(self._seen)
+            for part in self._parts():
+                widgets.Widget.close(part)
 
     def _keep(self, *_) -> None:
         """Ce qu'une page montre vit jusqu'à sa fermeture, même si plus rien d'autre ne le désigne."""
@@ -144,9 +134,6 @@ class Demo(widgets.VBox):
     def _request(self) -> dict:
         return {name: control.value for name, control in self.controls.items()}
 
-    def _answers(self, request: dict) -> Iterator:
-        return self._states(**request)
-
     def _answer(self, request: object, stale: Callable[[], bool]) -> None:
         """Traite une demande ; None arrête. Ce qui échoue se lit à la place de la ligne d'état."""
         if request is None:
@@ -165,22 +152,23 @@ class Demo(widgets.VBox):
         """
         last = seen = None
         due = time.perf_counter() + FIRST
-        for state in self._answers(request):
+        for state in self._states(**request):
             last = last if state is None else state
             if stale():
                 break
             if last is not seen and time.perf_counter() > due:
                 self._paint(last, request)
-                seen, due = last, time.perf_counter() + NEXT
+                seen, self._painted = last, time.perf_counter()
+                due = self._painted + NEXT
         if last is not seen and not (stale() and time.perf_counter() - self._painted < LATE):
             self._paint(last, request)
+            self._painted = time.perf_counter()
 
     def _paint(self, state: object, request: dict) -> None:
         self.status = self._draw(state)
         if self._whole:
             self.stage.redraw()
         self.stage.show(status=self.status)
-        self._painted = time.perf_counter()
 
     def _rest(self, request: object, stale: Callable[[], bool]) -> None:
         """Au repos : rien."""
@@ -192,7 +180,8 @@ class Demo(widgets.VBox):
             status = self.status
         except Exception as error:  # trop longue, ou en échec : la cellule finit quand même, et le dit
             status = f"Le calcul n'est pas allé au bout : {error}"
-        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", png(self._figures[0])
+        picture = print_figure(self._figures[0], bbox_inches=None, dpi=DPI)
+        return f"Démonstration : exécutez la cellule pour bouger les commandes.\n{status}", picture
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Ajoute au widget, pour qui n'a pas de noyau, une image et un texte qui disent vrai."""
@@ -206,16 +195,13 @@ class Demo(widgets.VBox):
         """Ferme les démonstrations qu'une exécution précédente de la même cellule a montrées."""
         parent = getattr(get_ipython(), "get_parent", dict)()
         cell = parent.get("metadata", {}).get("cellId")
-        execution = parent.get("header", {}).get("msg_id")
         if cell is None:
             return
-        shown_by, shown = self._shown.get(cell, (None, []))
-        if shown_by != execution:
-            for one in shown:
-                if one is not self:
-                    one.close()
-            shown = []
-        self._shown[cell] = (execution, [*shown, self])
+        shown, execution = self._shown.setdefault(cell, {}), parent["header"]["msg_id"]
+        shown[self] = execution
+        for demo in [demo for demo, by in shown.items() if by != execution]:
+            del shown[demo]
+            demo.close()
 
 
 def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **most: int) -> None:
@@ -223,34 +209,19 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
-    moves = []
     for name, value in values.items():
         control = controls[check_choice("la commande", name, controls)]
-        if hasattr(control, "options"):
-            options = [one for _, one in control.options]
-        else:
-            options = range(control.min, most.get(name, control.max) + 1)
-        if value not in options:
-            offer = ", ".join(map(str, options))
-            raise ValueError(f"{name} doit être l'une des valeurs offertes : {offer} ; reçu : {value!r}.")
-        # Par son rang, car ipywidgets prend la valeur None, un lot complet, pour aucun choix.
-        moves.append(
-            (control, "index", options.index(value)) if hasattr(control, "options") else (control, "value", value)
-        )
-    for move in moves:
-        setattr(*move)
+        offer = range(most[name] + 1) if name in most else offer_of(control)
+        require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", repr(value))
+    for name, value in values.items():
+        with controls[name].hold_sync():
+            controls[name].value = value
 
 
-def png(figure: Figure, dpi: float = DPI) -> bytes:
-    """Le PNG d'une figure, pour un carnet que l'on ne fait que lire."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
+def offer_of(control: widgets.Widget) -> Sequence:
+    """Les valeurs qu'une commande offre, dans l'ordre.
 
-
-def _close_children(box: widgets.Box) -> None:
-    """Ferme tout ce que `box` contient."""
-    for child in box.children:
-        if isinstance(child, widgets.Box):
-            _close_children(child)
-        child.close()
+    >>> offer_of(widgets.IntSlider(1, 1, 3))
+    range(1, 4)
+    """
+    return [one for _, one in control.options] if hasattr(control, "options") else range(control.min, control.max + 1)

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 PARTS = ("page.html", "stage.css", "stage.js", "page.js")
 KINDS = (".html", ".htm")
 LARGEST = 400_000  # octets d'une page
+NOWHERE = 10**7  # cinquantièmes de point, bien au-delà de toute figure
 
 
 def write_page(path: Path, stage: Stage, frames: list[dict], **texts) -> None:
@@ -23,15 +24,13 @@ def write_page(path: Path, stage: Stage, frames: list[dict], **texts) -> None:
 
     Lève : `ValueError` si elle dépasse `LARGEST` octets, ou si `path` ne peut pas s'écrire.
     """
-    recall, heights = _split(frames)
-    data = {"figures": stage.figures, "font": stage.font, **recall, **texts}
+    data = {"figures": stage.figures, "font": stage.font, **_lighten(frames), **texts}
     page, style, *scripts = ((HERE / name).read_text("utf-8") for name in PARTS)
     page = Template(page).substitute(
         title=escape(texts["caption"]),
         style=style,
         script=re.sub(r"^export.*", "", "".join(scripts), flags=re.M),
-        data=_squeeze(json.dumps(data).encode()),
-        heights=_squeeze(heights),
+        data=b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
     )
     size = len(page.encode())
     if size > LARGEST:
@@ -43,24 +42,20 @@ def write_page(path: Path, stage: Stage, frames: list[dict], **texts) -> None:
         raise ValueError(f"path doit pouvoir s'écrire ; reçu : {str(path)!r} ({error.strerror}).") from None
 
 
-def _split(frames: list[dict]) -> tuple[dict, bytes]:
-    """Les images sans leurs ordonnées, et toutes celles-ci, en entiers de 16 bits.
+def _lighten(frames: list[dict]) -> dict[str, list]:
+    """Les images, dont chaque suite de points n'a plus que le rang de ses abscisses et ses ordonnées.
 
-    Une ordonnée est comptée en centièmes de point de la figure, depuis la précédente ; 65 535 n'en est pas une.
+    Une ordonnée est comptée en cinquantièmes de point de la figure, depuis la précédente : les écarts se compriment
+    mieux. `NOWHERE` n'en est pas une.
     """
-    abscissas, heights, light = {}, [], []
+    abscissas, light = {}, []
     for frame in frames:
-        parts = {}
-        for gid, part in frame["parts"].items():
+        parts = dict(frame["parts"])
+        for gid, part in parts.items():
             if "points" in part:
                 x, y = np.frombuffer(part["points"], np.float32).reshape(-1, 2).T
-                heights.append(np.nan_to_num(100 * y, nan=65535).clip(0, 65535).round().astype("<u2"))
-                part = {"x": abscissas.setdefault(tuple(np.round(x, 2).tolist()), len(abscissas))}
-            parts[gid] = part
+                place = abscissas.setdefault(tuple(np.round(x, 2).tolist()), len(abscissas))
+                heights = np.nan_to_num(50 * y, nan=NOWHERE).round().astype(int)
+                parts[gid] = {"x": place, "steps": np.diff(heights, prepend=0).tolist()}
         light.append({**frame, "parts": parts})
-    steps = [np.diff(one, prepend=one.dtype.type(0)) for one in heights]  # les écarts se compriment mieux
-    return {"recall": light, "x": [*abscissas]}, np.concatenate(steps).tobytes()
-
-
-def _squeeze(data: bytes) -> str:
-    return b64encode(zlib.compress(data, 9)).decode()
+    return {"recall": light, "x": [*abscissas]}

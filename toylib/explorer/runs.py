@@ -4,12 +4,13 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from toylib._checks import as_tensors, check_pair, check_valid, count_classes, require, to_tensor
 from toylib.data import gendata
@@ -32,7 +33,6 @@ class Given:
     """
 
     shape: tuple[int, int]
-    spread: float  # rapport des écarts-types de ses entrées, le plus grand au plus petit
     data: tuple[np.ndarray, np.ndarray]
     valid: tuple[np.ndarray, np.ndarray] | None
 
@@ -44,17 +44,16 @@ class Given:
         require(full, "data[0]", "être de forme (n, d), sans dimension vide", tuple(x.shape))
         shape = x.shape[1], count_classes("data[1]", data[1])
         model = Net(*shape, hidden=(), seed=0)
-        sets = [as_tensors(model, *data, names=("data[0]", "data[1]"))]
-        sets += [] if valid is None else [check_valid(model, valid)]
-        arrays = [(x.numpy(), labels.numpy()) for x, labels in sets]
-        return cls(shape, _spread(arrays[0][0]), arrays[0], arrays[1] if len(arrays) > 1 else None)
+        x, labels = (part.numpy() for part in as_tensors(model, *data, names=("data[0]", "data[1]")))
+        held = None if valid is None else tuple(part.numpy() for part in check_valid(model, valid))
+        return cls(shape, (x, labels), held)
 
-
-def _spread(x: np.ndarray) -> float:
-    """Le rapport du plus grand au plus petit écart-type d'une colonne, celles qui ne varient pas mises à part."""
-    scales = x.std(axis=0, dtype=float)
-    scales = scales[scales > 0]
-    return float(scales.max() / scales.min()) if len(scales) else 1.0
+    @cached_property
+    def spread(self) -> float:
+        """Le rapport du plus grand au plus petit écart-type d'une entrée, celles qui ne varient pas mises à part."""
+        scales = self.data[0].std(axis=0, dtype=float)
+        scales = scales[scales > 0]
+        return float(scales.max() / scales.min()) if len(scales) else 1.0
 
 
 class Config(NamedTuple):
@@ -92,9 +91,12 @@ class Config(NamedTuple):
             return self.given.valid
         return gendata(n, rule=self.rule, noise=self.noise, seed=self.seed + 10_000) if n else None
 
-    def net(self) -> Net:
-        """Le réseau, avant tout pas."""
-        return Net(*self.shape, hidden=self.hidden, seed=self.seed)
+    def net(self, weights: np.ndarray | None = None) -> Net:
+        """Le réseau, avant tout pas, ou avec ces poids."""
+        model = Net(*self.shape, hidden=self.hidden, seed=self.seed)
+        if weights is not None:
+            vector_to_parameters(torch.tensor(weights), model.parameters())
+        return model
 
 
 class Run(NamedTuple):
@@ -139,7 +141,7 @@ class Runs:
     def train(self, config: Config) -> Iterator[Run]:
         """Entraîne, et livre toutes les 10 ms environ l'entraînement jusque-là ; le dernier est entier."""
         seconds, start = 0.0, time.perf_counter()
-        for part in self._sweep(config, [config.lr]):
+        for part in self.sweep(config, [config.lr]):
             seconds += time.perf_counter() - start
             run = Run(config, part.history(0), None if part.weights is None else part.weights[0], seconds)
             yield run
@@ -152,12 +154,11 @@ class Runs:
         Rend : vrai si des entraînements s'ajoutent à ceux que l'on retient.
         """
         known = self._kept.get(config)
-        if known is None or known.size() * len(LR_GRID) > CACHE:  # les premiers seraient oubliés avant les derniers
-            return False
         missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in self._kept]
-        if not missing:
+        # S'ils ne tiennent pas tous, les premiers seraient oubliés avant les derniers.
+        if known is None or not missing or known.size() * len(LR_GRID) > CACHE:
             return False
-        for part in self._sweep(config, missing):  # noqa: B007 (le dernier sert plus bas)
+        for part in self.sweep(config, missing):  # noqa: B007 (le dernier sert plus bas)
             if stale():
                 return False
         for k, lr in enumerate(missing):
@@ -170,7 +171,9 @@ class Runs:
 
         Là où les trois se séparent, c'est l'arrondi qui décide : une autre machine donnerait autre chose.
         """
-        *_, result = self._sweep(config, lrs, copies=(math.inf, -math.inf))
+        weights = parameters_to_vector(config.net().parameters()).detach()
+        moved = [torch.nextafter(weights, torch.full_like(weights, to)) for to in (math.inf, -math.inf)]
+        *_, result = self.sweep(config, lrs, [config.net(one.numpy()) for one in (weights, *moved)])
         return result
 
     def finals(self, config: Config) -> np.ndarray:
@@ -179,13 +182,14 @@ class Runs:
         # fmin ne garde pas NaN : une perte qui n'en est plus une reste en haut de la courbe.
         return np.array([np.nan if run is None else np.fmin(run.history.loss[-1], 1e30) for run in runs])
 
-    def _sweep(self, config: Config, lrs: Sequence[float], copies: Sequence[float] = ()) -> Iterator[Sweep]:
-        """Le balayage de `lrs`, et de ses copies à un bit près."""
-        model, valid = config.net(), config.valid(self._valid)
-        models = [model, *(_moved(model, to) for to in copies)] if copies else model
-        options = {"optimizer": config.optimizer, "batch_size": config.batch_size}
-        options |= {"schedule": config.schedule, "seed": config.seed}
-        return iter_sweep(models, *config.data(), config.epochs, lrs, valid=valid, weights=self._weights, **options)
+    def sweep(self, config: Config, lrs: Sequence[float], models: Sequence[Net] = ()) -> Iterator[Sweep]:
+        """Le balayage de `lrs` par le réseau de `config`, ou par `models`.
+
+        Lève, sans rien entraîner : `ValueError` ou `TypeError` pour ce qui ne convient pas dans `config`.
+        """
+        options = {"optimizer": config.optimizer, "batch_size": config.batch_size, "schedule": config.schedule}
+        options |= {"seed": config.seed, "valid": config.valid(self._valid), "weights": self._weights}
+        return iter_sweep(models or config.net(), *config.data(), config.epochs, lrs, **options)
 
     def _keep(self, run: Run) -> None:
         """Retient `run`, et oublie les plus anciens au-delà de `CACHE` octets."""
@@ -195,12 +199,3 @@ class Runs:
         self._kept[run.config] = run._replace(seconds=None)
         while self._bytes > CACHE and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].size()
-
-
-def _moved(model: Net, to: float) -> Net:
-    """Une copie de `model` dont chaque poids est le nombre voisin, vers `to`."""
-    copy = deepcopy(model)
-    with torch.no_grad():
-        for part in copy.parameters():
-            part.copy_(torch.nextafter(part, torch.full_like(part, to)))
-    return copy

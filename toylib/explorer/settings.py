@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from toylib._checks import check_choice, check_lr, check_real, check_whole, require, shown
-from toylib.explorer.runs import LR_GRID, Config, Given
+from toylib.explorer.runs import LR_GRID, Config, Given, Runs
 from toylib.explorer.views import PANELS
-from toylib.french import OPTIMIZER_NAMES, SCHEDULE_NAMES
+from toylib.french import SCHEDULE_NAMES
 from toylib.plotting import check_drawn
 
 POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
@@ -18,8 +18,7 @@ def check_given(data: object, valid: object, rules: dict[str, object]) -> Given 
         return None
     for name, value in rules.items():
         require(value is None, name, "être absent : data donne les données", shown(value))
-    unset = valid is None or (isinstance(valid, int) and valid == 0)
-    return Given.of(data, None if unset else valid)
+    return Given.of(data, None if isinstance(valid, int) and valid == 0 else valid)
 
 
 def check_views(views: Sequence[str], given: Given | None) -> list[str]:
@@ -32,20 +31,15 @@ def check_views(views: Sequence[str], given: Given | None) -> list[str]:
     return views
 
 
-def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None) -> Config:
+def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Given | None, runs: Runs) -> Config:
     """La configuration de départ ; toutes celles que les commandes offrent sont vérifiées."""
-    optimizer = check_choice("optimizer", optimizer, OPTIMIZER_NAMES)
     first = Config(snap(lr), optimizer, **{field: values[0] for field, values in choices.items()}, given=given)
-    for field, values in choices.items():
-        for value in values:
-            config = first._replace(**{field: value})
-            check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
-            check_whole("epochs", config.epochs)
-            if config.batch_size is not None:
-                check_whole("batch_size", config.batch_size, 1)
-            check_choice("schedule", config.schedule, SCHEDULE_NAMES)
-            config.data()
-            config.net()
+    others = [first._replace(**{field: value}) for field, values in choices.items() for value in values[1:]]
+    for config in (first, *others):
+        check_whole("seed", config.seed)  # sans graine, chaque cran partirait d'autres poids
+        check_whole("epochs", config.epochs)
+        check_choice("schedule", config.schedule, SCHEDULE_NAMES)
+        runs.sweep(config._replace(epochs=0), [config.lr])  # qui ne coûte rien, et refuse tout le reste
     return first
 
 
@@ -55,8 +49,7 @@ def check_challenge(challenge: object) -> tuple[float, int] | None:
         return None
     couple = isinstance(challenge, tuple | list) and len(challenge) == 2
     require(couple, "challenge", "être un couple (exactitude, époques)", shown(challenge), TypeError)
-    accuracy = check_real("challenge[0]", challenge[0])
-    require(0 <= accuracy <= 1, "challenge[0]", "être une exactitude entre 0 et 1", accuracy)
+    accuracy = check_real("challenge[0]", challenge[0], 0, 1, "être une exactitude entre 0 et 1")
     return accuracy, check_whole("challenge[1]", challenge[1])
 
 

@@ -108,7 +108,7 @@ async function render({ model, el }) {
     const [figures, legend, status, challenge] = el.children;
     const controls = await Promise.all(model.get('controls').map(one => model.widget_manager.get_model(one)));
     const key = () => controls.map(one => one.get('index') ?? one.get('value')).join();
-    let known = new Map(), last = null, ghost = null, twins = [];
+    let last = null, ghost = null, twins = [];
 
     function build() {
         figures.replaceChildren(...model.get('figures').map(({ alt, svg }) => {
@@ -160,26 +160,24 @@ async function render({ model, el }) {
     }
 
     // Ce que le navigateur sait des commandes de l'instant passe avant ce que le noyau en dit.
-    const receive = () => { const frame = model.get('frame'); show(frame.parts ? known.get(key()) ?? frame : frame); };
-    const recall = () => { const frame = known.get(key()); if (frame) show(frame); return frame; };
-    const hold = () => { known = new Map(model.get('recall').map(frame => [frame.key, frame])); };
+    const known = () => model.get('recall').find(frame => frame.key === key());
+    const receive = () => { const frame = model.get('frame'); show(frame.parts ? known() ?? frame : frame); };
+    const recall = () => { const frame = known(); if (frame) show(frame); return frame; };
     function learn() {
-        hold();
-        if (last?.key === key() && known.has(last.key)) show({ ...known.get(last.key), status: last.status });
-        else recall();
+        const frame = known();
+        if (frame) show(frame.key === last?.key ? { ...frame, status: last.status } : frame);
     }
-    const again = () => { build(); hold(); if (!recall()) receive(); };
+    const again = () => { build(); if (!recall()) receive(); };
     const dead = () => write(status, DEAD);
     const events = { 'change:figures': again, 'change:frame': receive, 'change:pins': again, 'change:recall': learn, comm_live_update: dead };
-    for (const [name, action] of Object.entries(events)) model.on(name, action);
-    for (const one of controls) one.on('change:index change:value', recall);
+    function listen(verb) {
+        for (const [name, action] of Object.entries(events)) model[verb](name, action);
+        for (const one of controls) one[verb]('change:index change:value', recall);
+    }
+    listen('on');
     again();
     model.send?.({});  // le noyau sait ainsi qu'une page la montre
-    return () => {
-        stop();
-        for (const [name, action] of Object.entries(events)) model.off(name, action);
-        for (const one of controls) one.off('change:index change:value', recall);
-    };
+    return () => { stop(); listen('off'); };
 }
 
 export default { render };

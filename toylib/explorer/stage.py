@@ -81,7 +81,7 @@ class Stage(anywidget.AnyWidget):
         status: int = 20,
         controls: Sequence[widgets.Widget] = (),
     ) -> None:
-        self._figures, self._text, self._count = figures, font, 0
+        self._figures, self._text = figures, font
         super().__init__(font=status, controls=[one.model_id for one in controls])
         self.redraw()
 
@@ -89,12 +89,15 @@ class Stage(anywidget.AnyWidget):
         """Refait ce qui ne bouge pas : à appeler quand des axes ont changé."""
         self._moving = [artist for figure in self._figures for artist in figure.findobj(Artist.get_gid)]
         self._anchors = {}
-        with self.hold_sync():
-            self.figures = [{"alt": _alt(figure), "svg": self._draw(figure)} for figure in self._figures]
+        self.figures = [{"alt": _alt(figure), "svg": self._draw(figure)} for figure in self._figures]
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""
         return {artist.get_gid(): self._part(artist) for artist in self._moving}
+
+    def known(self, key: str) -> dict[str, Any] | None:
+        """L'image qui a cette clé, si le navigateur sait la peindre seul."""
+        return next((frame for frame in self.recall if frame["key"] == key), None)
 
     def show(self, **more) -> None:
         """Montre ce que les artistes sont devenus ; `more` accompagne l'image : `status`, la ligne d'état."""
@@ -102,8 +105,7 @@ class Stage(anywidget.AnyWidget):
 
     def send_frame(self, **frame) -> None:
         """Montre une image toute faite, ou un texte sans image ; deux fois la même compte pour deux."""
-        self._count += 1
-        self.frame = {**frame, "count": self._count}
+        self.frame = {**frame, "count": self.frame.get("count", 0) + 1}
 
     def _part(self, artist: Artist) -> dict[str, Any]:
         if not artist.get_visible():

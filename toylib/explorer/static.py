@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from IPython.core.pylabtools import print_figure
 from matplotlib import rcParams
 
 from toylib.explorer.controls import label
-from toylib.explorer.live import png
 from toylib.explorer.runs import Config
 from toylib.explorer.stage import make_figure, set_margins
-from toylib.explorer.views import format_u
+from toylib.explorer.views import PANELS, format_u
 from toylib.french import OPTIMIZER_NAMES, comma, percent
-from toylib.network import Net
 from toylib.plotting import STYLES, drawable, plot_boundary, plot_history
 from toylib.sweep import Sweep
 from toylib.training import History
 
-PANELS = {"curves": ("loss", "accuracy"), "boundary": ("boundary",), "u": ("u",)}
 SURE = 1e-4  # écart relatif entre copies à un bit près au-delà duquel une perte finale est celle de l'arrondi
 
 
@@ -38,14 +36,15 @@ def three_rates(result: Sweep) -> dict[str, Rate]:
     final = np.nan_to_num(result.loss[:, :, -1], nan=1e30, posinf=1e30)  # (copies, taux)
     spread = np.ptp(final, axis=0) / final[0]
     good = int(np.where(spread <= SURE, final[0], final.max(axis=0) + 1e30).argmin())
-    rates = {}
+    curves = {name: curve[0] for name, curve in vars(result).items() if name != "lrs" and curve is not None}
+    first, rates = Sweep(result.lrs, **curves), {}
     for name, k in (("trop petit", 0), ("bon", good), ("trop grand", len(result.lrs) - 1)):
         if name == "trop grand" and (final[:, k] > final[0, good]).all():
             outcome = "la perte finale est plus haute que celle du bon taux"
         else:
             outcome = _outcome(final[0, k], spread[k], result.accuracy[:, k, -1])
         if name == "bon" or k != good:
-            rates[name] = Rate(float(result.lrs[k]), _first(result, k), outcome)
+            rates[name] = Rate(float(result.lrs[k]), first.history(k), outcome)
     return rates
 
 
@@ -57,12 +56,6 @@ def _outcome(loss: float, spread: float, accuracy: np.ndarray) -> str:
     return text if np.ptp(accuracy) else f"{text}, exactitude {percent(accuracy[0], 2)}"
 
 
-def _first(result: Sweep, k: int) -> History:
-    """Les courbes du premier réseau au taux `lrs[k]`."""
-    curves = (result.loss, result.accuracy, result.valid_loss, result.valid_accuracy)
-    return History(*(None if curve is None else curve[0, k] for curve in curves))
-
-
 def describe(rates: dict[str, Rate], config: Config) -> str:
     """Le texte qui remplace le curseur ; le même d'une machine à l'autre."""
     trained = f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}"
@@ -70,14 +63,15 @@ def describe(rates: dict[str, Rate], config: Config) -> str:
     return "\n".join([first, *(f"lr {comma(rate.lr)} · {name} · {rate.outcome}" for name, rate in rates.items())])
 
 
-def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[str, Rate], net: Net | None) -> bytes:
-    """Le PNG des vues demandées : les courbes de trois taux, la courbe en U, et la frontière de `net`, au bon taux."""
+def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[str, Rate]) -> bytes:
+    """Le PNG des vues demandées : les courbes de trois taux, la courbe en U, et la frontière au bon taux."""
     panels = [panel for view in views for panel in PANELS[view]]
     figure = make_figure((480 * len(panels), 400), len(panels), "none")
     set_margins(figure, rcParams["font.size"], len(panels), above=2.2)
     for ax, panel in zip(figure.axes, panels):
         if panel == "boundary":
-            plot_boundary(net, *config.data(), ax)
+            good = result.lrs.tolist().index(rates["bon"].lr)
+            plot_boundary(config.net(result.weights[0, good, -1]), *config.data(), ax)
         elif panel == "u":
             format_u(ax)
             ax.plot(result.lrs, drawable(result.loss[0, :, -1], "loss"), marker=".", **STYLES[0])
@@ -87,7 +81,7 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
             if panel == "accuracy" and ax.get_legend():  # celle de la perte vaut pour les deux
                 ax.get_legend().remove()
     figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}")
-    return png(figure, 80)
+    return print_figure(figure, bbox_inches=None, dpi=80)
 
 
 def caption(config: Config) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import contourpy
@@ -14,21 +13,11 @@ from matplotlib.path import Path
 
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.explorer.stage import make_figure, set_margins
-from toylib.network import Net
-from toylib.plotting import (
-    CLASSES,
-    LOSS_RANGE,
-    STYLES,
-    drawable,
-    format_axes,
-    leads,
-    plane_shares,
-    plot_data,
-    put_ticks,
-)
+from toylib.plotting import CLASSES, STYLES, drawable, format_axes, leads, plane_shares, plot_data, put_ticks
 
 # `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le refait, `draw(scene)` donne aux artistes
 # ce que la scène leur fait montrer.
+PANELS = {"curves": ("loss", "accuracy"), "boundary": ("boundary",), "u": ("u",)}  # par vue
 PINS = 3
 GHOST = {"color": "#888888", "linestyle": (0, (3, 2))}
 PLANE = 64  # points par côté du plan où la frontière est cherchée
@@ -58,11 +47,8 @@ class Curves:
         for k in range(PINS):
             self._ax.plot([], [], gid=f"pin{k + 1}-{metric}", linewidth=2, visible=False, **STYLES[k + 1])
         self._ax.plot([], [], gid=f"ghost-{metric}", linewidth=2, visible=False, **GHOST)
-        names = {"": 3, "valid_": 1.3}
-        self._lines = {
-            name: self._ax.plot([], [], gid=name, linewidth=width, **STYLES[0])[0]
-            for name, width in ((prefix + metric, width) for prefix, width in names.items())
-        }
+        widths = {metric: 3, f"valid_{metric}": 1.3}
+        self._lines = [self._ax.plot([], [], gid=gid, linewidth=width, **STYLES[0])[0] for gid, width in widths.items()]
 
     def key(self, config: Config) -> object:
         return config.epochs
@@ -75,8 +61,8 @@ class Curves:
         self._note.set_position((0.98 * last, 0.94 * chance))
 
     def draw(self, scene: Scene) -> None:
-        for name, line in self._lines.items():
-            curve = getattr(scene.run.history, name)
+        for line in self._lines:
+            curve = getattr(scene.run.history, line.get_gid())
             line.set_visible(curve is not None)
             if curve is not None:
                 line.set_data(np.arange(len(curve)), drawable(curve, self._metric))
@@ -108,7 +94,7 @@ class Boundary:
         (self._frontier,) = self._ax.plot([], [], gid="frontier", color=BLACK, linewidth=2, zorder=0.5)
 
     def draw(self, scene: Scene) -> None:
-        net = net_of(scene.run.config, scene.run.weights[min(scene.epoch, scene.run.reached)])
+        net = scene.run.config.net(scene.run.weights[min(scene.epoch, scene.run.reached)])
         sides, lines, gap = [side.numpy() for side in self._sides], [], np.full((1, 2), np.nan)
         for region, lead in zip(self._regions, leads(plane_shares(net, *self._sides))):
             generator = contourpy.contour_generator(*sides, lead, fill_type=contourpy.FillType.ChunkCombinedCode)
@@ -116,13 +102,6 @@ class Boundary:
             region.set_path(NOWHERE if points is None else Path(points, codes))
             lines += generator.lines(0.0)
         self._frontier.set_data(*np.concatenate([gap, *(part for line in lines for part in (line, gap))]).T)
-
-
-def net_of(config: Config, weights: np.ndarray) -> Net:
-    """Le réseau de `config`, dont les poids sont `weights`."""
-    model = config.net()
-    torch.nn.utils.vector_to_parameters(torch.tensor(weights), model.parameters())
-    return model
 
 
 def format_u(ax: Axes) -> None:
@@ -149,15 +128,8 @@ class UCurve:
         """Rien à refaire."""
 
     def draw(self, scene: Scene) -> None:
-        self._curve.set_data(LR_GRID, np.clip(scene.finals, *LOSS_RANGE))
+        self._curve.set_data(LR_GRID, np.where(np.isnan(scene.finals), np.nan, drawable(scene.finals, "loss")))
         self._mark.set_xdata([scene.run.config.lr] * 2)
-
-
-PANELS = {
-    "curves": (partial(Curves, "loss"), partial(Curves, "accuracy")),
-    "boundary": (Boundary,),
-    "u": (UCurve,),
-}
 
 
 def make_panels(views: Sequence[str], font: float = 13) -> list[Curves | Boundary | UCurve]:
@@ -166,7 +138,8 @@ def make_panels(views: Sequence[str], font: float = 13) -> list[Curves | Boundar
     >>> len(make_panels(("curves", "u")))
     3
     """
-    panels = [panel() for view in views for panel in PANELS[view]]
+    kinds = {"boundary": Boundary, "u": UCurve}
+    panels = [kinds[name]() if name in kinds else Curves(name) for view in views for name in PANELS[view]]
     for panel in panels:
         set_margins(panel.figure, font)
     return panels

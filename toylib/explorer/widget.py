@@ -1,35 +1,25 @@
 """L'explorateur : bouger le taux d'apprentissage réentraîne le réseau et redessine ses courbes."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import ipywidgets as widgets
+import traitlets
 
 from toylib._checks import check_file, check_whole
 from toylib.explorer.controls import make_button, make_control, offered
-from toylib.explorer.live import Demo, assign
+from toylib.explorer.live import Demo, assign, offer_of
 from toylib.explorer.page import KINDS, write_page
 from toylib.explorer.runs import LR_GRID, Config, Run, Runs
 from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
 from toylib.explorer.static import caption, describe, draw_views, three_rates
 from toylib.explorer.texts import fate_of, labels_of, status_of
-from toylib.explorer.views import PINS, Scene, make_panels, net_of
-from toylib.french import OPTIMIZER_NAMES, comma
+from toylib.explorer.views import PINS, Scene, make_panels
+from toylib.french import OPTIMIZER_NAMES
 from toylib.training import History
 
 STILL = 30  # époques, au plus, de l'image qui reste dans un carnet : guère plus que le temps de la dessiner
-
-
-class Request(NamedTuple):
-    """Ce que l'on demande au fil de travail : `rest` est le rang de chaque commande, le taux mis à part ; `epoch`,
-    l'époque où l'on regarde la frontière."""
-
-    config: Config
-    rest: tuple[int, ...]
-    pins: tuple[Run, ...]
-    epoch: int
 
 
 class LrExplorer(Demo):
@@ -72,10 +62,9 @@ class LrExplorer(Demo):
     """
 
     _run: Run | None = None
-    _pins: tuple[Run, ...] = ()
-    _pinned: tuple[Run, ...] = ()  # celles que l'on montre
+    _last: dict | None = None  # l'image de `_run`
+    _pins: tuple[dict, ...] = ()
     _backgrounds: Sequence = ()
-    _known: frozenset[str] = frozenset()  # ce que le navigateur sait peindre seul
 
     def __init__(
         self,
@@ -108,16 +97,16 @@ class LrExplorer(Demo):
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
         views = check_views(views, given)
-        self._first = check_first(lr, optimizer, choices, given)
-        self._challenge = check_challenge(challenge)
         self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
+        self._first = check_first(lr, optimizer, choices, given, self._runs)
+        self._challenge = check_challenge(challenge)
         font, status = (19, 30) if projector else (13, 20)
-        self._views, self._panels, self._shows_u = views, make_panels(views, font), "u" in views
-        kept = tuple(view for view in views if view != "boundary")
+        self._views, self._panels = views, make_panels(views, font)
+        kept = tuple(view for view in views if view != "boundary") or ("curves",)
         self._asked = {"data": data, "valid": valid, "views": kept, "challenge": challenge, "projector": projector}
         rows = self._build(choices, "boundary" in views, pin, restart, stop)
         self._reset(self._first)
-        self._start(rows, self._keyed, *(panel.figure for panel in self._panels), font=font, status=status)
+        self._start(rows, *(panel.figure for panel in self._panels), font=font, status=status)
 
     # --- Les commandes
 
@@ -136,19 +125,20 @@ class LrExplorer(Demo):
         hidden = {"display": "none"}
         self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100, layout=hidden)
         self._unshown = [self._epoch, self._play]
+        self.controls = dict(self._controls)
         if boundary:
             rows.append(self._player())
+            self.controls["epoch"] = self._epoch
         if "epochs" in self._controls:
             self._controls["epochs"].observe(self._follow, names="value")
-        self._keyed = {**self._controls, **({"epoch": self._epoch} if boundary else {})}
         return rows
 
     def _steps(self) -> list[widgets.Button]:
         """Un cran de taux à gauche, à droite : pour un écran tactile, et pour `Notebook 7`, qui garde les flèches."""
 
         def move(by: int) -> None:
-            place = LR_GRID.index(self.lr) + by
-            self.lr = LR_GRID[max(0, min(place, len(LR_GRID) - 1))]
+            slider = self._controls["lr"]
+            slider.index = max(0, min(slider.index + by, len(LR_GRID) - 1))
 
         return [make_button("Plus petit", "", lambda: move(-1)), make_button("Plus grand", "", lambda: move(1))]
 
@@ -166,7 +156,8 @@ class LrExplorer(Demo):
         """Le curseur d'époque de la frontière, et de quoi le faire avancer : lecture, pause, pas à pas."""
         self._unshown.append(widgets.jslink((self._play, "value"), (self._epoch, "value")))
         play = make_button("Lire", "play", self._toggle_play)
-        self._play.observe(lambda change: _name_play(play, change["new"]), names="playing")
+        traitlets.dlink((self._play, "playing"), (play, "description"), lambda playing: "Pause" if playing else "Lire")
+        traitlets.dlink((self._play, "playing"), (play, "icon"), lambda playing: "pause" if playing else "play")
         return [self._epoch, self._play, play, make_button("Époque suivante", "step-forward", self._step)]
 
     def _toggle_play(self) -> None:
@@ -206,16 +197,13 @@ class LrExplorer(Demo):
         """
         if "lr" in values:
             values["lr"] = snap(values["lr"])
-        epochs = values.get("epochs", self._epoch.max)
         values |= {"epoch": values.pop("epoch")} if "epoch" in values else {}  # après epochs, qui dit jusqu'où elle va
-        assign({**self._controls, "epoch": self._epoch}, values, epoch=epochs)
+        assign({**self._controls, "epoch": self._epoch}, values, epoch=values.get("epochs", self._epoch.max))
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
-        self._pins = ()
-        self.set(**{field: getattr(self._first, field) for field in self._controls})
-        self._epoch.value = self._epoch.max
-        self._submit()
+        self.set(**{field: getattr(self._first, field) for field in self._controls}, epoch=self._first.epochs)
+        self.clear_pins()
 
     def stop(self) -> None:
         """Arrête l'entraînement en cours ; bouger une commande le fait reprendre."""
@@ -229,29 +217,24 @@ class LrExplorer(Demo):
 
         Lève : `TypeError` ou `ValueError` si `path` ne convient pas, ou si la page dépasse 400 ko.
         """
-        path, config = check_file("path", path, KINDS), self._request().config
-        settings = {**config._asdict(), **self._asked, "views": self._asked["views"] or ("curves",)}
+        path, config = check_file("path", path, KINDS), self._config(self._request())
+        settings = {**config._asdict(), **self._asked}
         del settings["given"]
-        twin = LrExplorer(**settings)
-        try:
-            frames = {}
+        with closing(LrExplorer(**settings)) as twin:
+            controls, frames = twin.controls.values(), {}
+            start, choices = [one.index for one in controls], [[text for text, _ in one.options] for one in controls]
             for twin.optimizer in OPTIMIZER_NAMES:
                 twin.wait(None, rest=True)
                 frames |= {f["key"]: {**f, "status": f["status"].rpartition(" · ")[0]} for f in twin.stage.recall}
             if len(frames) < len(LR_GRID) * len(OPTIMIZER_NAMES):
                 raise ValueError("La page serait trop lourde. Choisissez moins d'époques ou moins de vues.")
-            names = [*OPTIMIZER_NAMES]
-            texts = {"rates": [comma(lr) for lr in LR_GRID], "optimizers": [OPTIMIZER_NAMES[name] for name in names]}
-            start = [LR_GRID.index(config.lr), names.index(config.optimizer)]
-            write_page(path, twin.stage, [*frames.values()], **texts, start=start, caption=caption(config))
-        finally:
-            twin.close()
+            write_page(path, twin.stage, [*frames.values()], choices=choices, start=start, caption=caption(config))
 
     def pin_curve(self) -> None:
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
-        if self._run is not None:
-            kept = [run for run in self._pins if run.config != self._run.config]
-            self._pins = (*kept, self._run)[-PINS:]
+        if self._last is not None:
+            kept = [pin for pin in self._pins if pin["name"] != self._last["name"]]
+            self._pins = (*kept, self._last)[-PINS:]
             self._submit()
 
     def clear_pins(self) -> None:
@@ -259,18 +242,12 @@ class LrExplorer(Demo):
         self._pins = ()
         self._submit()
 
-    def _request(self) -> Request:
-        places = {field: control.index for field, control in self._controls.items()}
-        values = ((field, self._controls[field].options, place) for field, place in places.items())
-        chosen = {field: None if place is None else options[place][1] for field, options, place in values}
-        return Request(self._first._replace(**chosen), tuple(places.values())[1:], self._pins, self._epoch.value)
-
     def _follow(self, change: dict) -> None:
         """Le curseur d'époque va jusqu'à la dernière, et y reste s'il y était."""
-        epochs, last = change["new"], self._epoch.value == self._epoch.max
-        with self._epoch.hold_trait_notifications():
-            self._epoch.max = self._play.max = epochs
-            self._epoch.value = epochs if last else min(self._epoch.value, epochs)
+        last = self._epoch.value == self._epoch.max
+        self._epoch.max = self._play.max = change["new"]
+        if last:
+            self._epoch.value = change["new"]
 
     # --- Ce qu'il montre
 
@@ -279,66 +256,70 @@ class LrExplorer(Demo):
         """Les courbes du dernier entraînement achevé ; None avant le premier."""
         return None if self._run is None else self._run.history
 
-    def _answers(self, request: Request) -> Iterator[Run]:
-        """L'entraînement que l'on a déjà, ou ce qu'il est à mesure qu'il se fait."""
-        same = self._run is not None and self._run.config == request.config
-        run = self._run if same else self._runs.recall(request.config)
-        return self._runs.train(request.config) if run is None else iter([run])
+    def _config(self, values: dict) -> Config:
+        """Ce que l'on demande d'entraîner quand les commandes ont ces valeurs."""
+        return self._first._replace(**{field: values[field] for field in self._controls})
 
-    def _rest(self, request: Request | None, stale: Callable[[], bool]) -> None:
+    def _states(self, **values) -> Iterator[Run]:
+        """L'entraînement que l'on a déjà, ou ce qu'il est à mesure qu'il se fait."""
+        config = self._config(values)
+        same = self._run is not None and self._run.config == config
+        run = self._run if same else self._runs.recall(config)
+        return self._runs.train(config) if run is None else iter([run])
+
+    def _rest(self, values: dict | None, stale: Callable[[], bool]) -> None:
         """Au repos : calcule d'avance les autres taux, et donne au navigateur de quoi les peindre tous."""
-        if request is None or self._key(request, request.config.lr) in self._known:
+        if values is None or self.stage.known(self._key(values)):
             return
-        self._runs.fill(request.config, stale)
-        frames = {}
+        self._runs.fill(self._config(values), stale)
+        frames = []
         for lr in LR_GRID:
-            run = self._runs.recall(request.config._replace(lr=lr))
+            run = self._runs.recall(self._config({**values, "lr": lr}))
             if run is None or stale():
                 return
-            frames[self._key(request, lr)] = self._frame(run, request)
-        self.stage.recall, self._known = [*frames.values()], frozenset(frames)
+            frames.append(self._frame(run, {**values, "lr": lr}))
+        self.stage.recall = frames
 
-    def _key(self, request: Request, lr: float) -> str:
-        """Les commandes, dans l'ordre où le navigateur les lit."""
-        epoch = (request.epoch,) if "epoch" in self._keyed else ()
-        places = (LR_GRID.index(lr), *request.rest, *epoch)
-        return ",".join("" if place is None else str(place) for place in places)
+    def _key(self, values: dict) -> str:
+        """Le rang de chaque valeur, dans l'ordre où le navigateur lit les commandes."""
+        places = {name: offer_of(control).index(values[name]) for name, control in self._controls.items()}
+        return ",".join(map(str, (values | places).values()))
 
     def _reset(self, config: Config) -> bool:
         """Refait le fond des panneaux qui en changent ; rend vrai s'il y en a."""
         backgrounds = [panel.key(config) for panel in self._panels]
-        changed = backgrounds != self._backgrounds
-        if changed:
-            for panel in self._panels:
-                panel.reset(config)
-            self._backgrounds = backgrounds
-        return changed
+        if backgrounds == self._backgrounds:
+            return False
+        self._backgrounds = backgrounds
+        for panel in self._panels:
+            panel.reset(config)
+        return True
 
-    def _paint(self, run: Run, request: Request) -> None:
+    def _paint(self, run: Run, values: dict) -> None:
         """Montre `run` et les épinglées, à moins que le navigateur ne l'ait déjà fait."""
         with self.stage.hold_sync():
             if self._reset(run.config):
-                self.stage.recall, self._known = [], frozenset()  # leurs axes ne sont plus ceux que l'on voit
+                self.stage.recall = []  # leurs axes ne sont plus ceux que l'on voit
                 self.stage.redraw()
-            if request.pins != self._pinned:
-                self.stage.pins, self._pinned = [self._frame(pin, request) for pin in request.pins], request.pins
-            if self._key(request, run.config.lr) not in self._known:
-                self.stage.send_frame(**self._frame(run, request))
-        self._painted = time.perf_counter()
+            self.stage.pins = list(self._pins)
+            frame = self.stage.known(self._key(values))
+            if frame is None:
+                frame = self._frame(run, values)
+                self.stage.send_frame(**frame)
         if run.reached == run.config.epochs:
-            self._run, self.status = run, status_of(run)
+            self._run, self._last, self.status = run, frame, status_of(run)
 
-    def _frame(self, run: Run, request: Request) -> dict:
+    def _frame(self, run: Run, values: dict) -> dict:
         """Ce que le navigateur doit savoir d'un entraînement pour le peindre ; voir `stage.js`."""
-        scene = Scene(run, self._runs.finals(run.config) if self._shows_u else None, request.epoch)
+        finals = self._runs.finals(run.config) if "u" in self._views else None
         for panel in self._panels:
-            panel.draw(scene)
+            panel.draw(Scene(run, finals, values.get("epoch", 0)))
         return {
             "parts": self.stage.parts(),
-            "key": self._key(request, run.config.lr),
-            "name": self._key(request._replace(epoch=0), run.config.lr),
+            "key": self._key(values),
+            "name": self._key({**values, "epoch": 0}),
             "done": run.reached == run.config.epochs,
-            "span": max(request.config.epochs, 1),
+            "span": max(run.config.epochs, 1),
             "labels": labels_of(run.config),
             "status": status_of(run),
             "challenge": fate_of(run, self._challenge),
@@ -350,12 +331,5 @@ class LrExplorer(Demo):
         """Les vues demandées, à trois taux, trop petit, bon, trop grand, en `STILL` époques au plus."""
         config = self._first._replace(optimizer=self.optimizer, epochs=min(self._first.epochs, STILL))
         result = self._runs.rehearse(config, LR_GRID[20::10])
-        rates, net = three_rates(result), None
-        if result.weights is not None:
-            good = result.weights[0, result.lrs.tolist().index(rates["bon"].lr)]
-            net = net_of(config, good[-1])
-        return describe(rates, config), draw_views(self._views, config, result, rates, net)
-
-
-def _name_play(button: widgets.Button, playing: bool) -> None:
-    button.description, button.icon = ("Pause", "pause") if playing else ("Lire", "play")
+        rates = three_rates(result)
+        return describe(rates, config), draw_views(self._views, config, result, rates)

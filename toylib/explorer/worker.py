@@ -44,10 +44,10 @@ class LatestWorker:
     [0.1]
     """
 
-    def __init__(self, work: Work, rest: Work | None = None) -> None:
-        self._work, self._rest = weakly(work), weakly(rest or (lambda request, stale: None))
+    def __init__(self, work: Work, rest: Work = lambda request, stale: None) -> None:
+        self._tasks = weakly(work), weakly(rest)
         self._changed = threading.Condition()
-        self._generation = self._done = self._rested = 0
+        self._generation, self._done = 0, [0, 0]  # le numéro de la dernière demande, et ceux que chaque tâche a finis
         self._request: object = None
         self._error: Exception | None = None
         self._closed = False
@@ -69,11 +69,11 @@ class LatestWorker:
         fermé et qu'une demande reste.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._idle(rest), timeout):
+            if not self._changed.wait_for(lambda: self._closed or self._done[rest] == self._generation, timeout):
                 raise TimeoutError(f"L'explorateur n'a pas fini au bout de {timeout} s.")
             if self._error is not None:
                 raise self._error
-            if self._closed and self._done != self._generation:
+            if self._closed and self._done[0] != self._generation:
                 raise RuntimeError("L'explorateur est fermé ; exécutez sa cellule de nouveau pour en avoir un neuf.")
 
     def close(self) -> None:
@@ -85,35 +85,24 @@ class LatestWorker:
             self._thread.join(1)
         atexit.unregister(self.close)
 
-    def _idle(self, rest: bool) -> bool:
-        return self._closed or (self._rested if rest else self._done) == self._generation
-
     def _loop(self) -> None:
-        while (taken := self._take()) is not None:
-            generation, request = taken
-            error = self._try(self._work, generation, request)
+        while True:
             with self._changed:
-                self._done, self._error = generation, error
-                self._changed.notify_all()
-                self._changed.wait_for(partial(self._stale, generation), PAUSE)
-            error = error or self._try(self._rest, generation, request)
-            with self._changed:
-                self._rested, self._error = generation, error
-                self._changed.notify_all()
-
-    def _try(self, work: Work, generation: int, request: object) -> Exception | None:
-        """L'erreur de `work`, s'il échoue : le fil doit survivre, et `wait` la rendra à l'appelant."""
-        try:
-            work(request, partial(self._stale, generation))
-        except Exception as error:
-            return error
-        return None
-
-    def _take(self) -> tuple[int, object] | None:
-        """Attend une demande et la rend avec son numéro ; None une fois fermé."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._done != self._generation)
-            return None if self._closed else (self._generation, self._request)
+                self._changed.wait_for(lambda: self._closed or self._done[0] != self._generation)
+                if self._closed:
+                    return
+                generation, request, self._error = self._generation, self._request, None
+            stale = partial(self._stale, generation)
+            for k, task in enumerate(self._tasks):
+                try:
+                    if self._error is None:
+                        task(request, stale)
+                except Exception as error:  # le fil doit survivre, et `wait` la rendra à l'appelant
+                    self._error = error
+                with self._changed:
+                    self._done[k] = generation
+                    self._changed.notify_all()
+                    self._changed.wait_for(stale, PAUSE)
 
     def _stale(self, generation: int) -> bool:
         return self._closed or generation != self._generation
