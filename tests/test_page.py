@@ -91,7 +91,11 @@ def test_the_optimizer_is_chosen_by_keyboard_and_the_previous_curve_is_the_ghost
     assert told(page) == said(trained(0.01, "sgd"), 0.01)
     assert page.locator("#toylib1-ghost-loss path").get_attribute("d") == before
     legend = page.locator(".toylib-legend span").all_inner_texts()
-    assert [text.replace("\xa0", " ") for text in legend] == ["lr 0,01, SGD", "précédente : lr 0,01, Adam"]
+    assert [text.replace("\xa0", " ") for text in legend] == [
+        "lr 0,01, SGD",
+        "validation : lr 0,01, SGD",
+        "précédente : lr 0,01, Adam",
+    ]
 
 
 def test_the_mark_of_the_u_and_the_challenge_follow(page):

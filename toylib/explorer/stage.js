@@ -6,7 +6,7 @@
 // « x » de l'image précédente, un artiste « pin1-x » celui de la première image épinglée.
 const FIGURE = "Figure ; le texte qui la suit dit ce qu'elle montre.";
 const DEAD = 'Le noyau ne répond plus : exécutez la cellule pour continuer.';
-const ROLES = { ghost: 'précédente : ', pin1: 'épinglée : ', pin2: 'épinglée : ', pin3: 'épinglée : ' };
+const ROLES = { valid: 'validation : ', ghost: 'précédente : ', pin1: 'épinglée : ', pin2: 'épinglée : ', pin3: 'épinglée : ' };
 let count = 0;
 
 function put(element, attribute, text) {
@@ -126,7 +126,11 @@ async function render({ model, el }) {
         twins = [...el.querySelectorAll('g[id]')].map(one => one.id.slice(id.length).match(/^(ghost|pin\d)-(.+)/)).filter(one => one);
     }
 
-    function explain(runs) {
+    // La légende : ce qui est peint, dont la courbe de l'artiste `main` est l'échantillon.
+    function explain(frame, others, main) {
+        const twin = Object.entries(others).map(([role, run]) => [run, role, `${role}-${main}`]);
+        const runs = [[frame, '', main], [frame, 'valid', `valid_${main}`], ...twin]
+            .filter(([, role, gid]) => !role || group(gid) && group(gid).style.display !== 'none');
         const texts = names(runs.map(([run]) => run));
         legend.replaceChildren(...runs.map(([, role, sample], k) => {
             const entry = document.createElement('span'), style = sample && group(sample)?.querySelector('path').getAttribute('style');
@@ -147,11 +151,7 @@ async function render({ model, el }) {
                 const run = others[role];
                 move(group(gid), run?.parts[of], run ? run.span / frame.span : 1);
             }
-            if (frame.labels) {
-                const main = twins[0]?.[2];
-                const shown = Object.entries(others).filter(([role, run]) => run && twins.some(one => one[1] === role));
-                explain([[frame, '', main], ...shown.map(([role, run]) => [run, role, `${role}-${main}`])]);
-            }
+            if (frame.labels) explain(frame, others, twins[0]?.[2]);
             if (frame.done) { last = frame; ghost = before; }
         }
         write(status, frame.status ?? '');

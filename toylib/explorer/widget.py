@@ -119,7 +119,7 @@ class LrExplorer(Demo):
             if len(values) > 1
         }
         slider, *others = self._controls.values()
-        rows = [[slider, *self._steps(), *others], self._buttons(pin, restart, stop)]
+        rows = [[slider, *self._steps()], others, self._buttons(pin, restart, stop)]
         self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
         # C'est la vue de Play qui bat la mesure : cachée, mais dans la page.
         hidden = {"display": "none"}
