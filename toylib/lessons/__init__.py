@@ -1,4 +1,4 @@
-"""Ce que les leçons partagent. `%load_ext toylib.lessons` prépare un carnet."""
+"""Ce que les leçons partagent. `%reload_ext toylib.lessons` prépare un carnet."""
 
 import ast
 import inspect
