@@ -75,11 +75,13 @@ c.SystemdSpawner.default_shell = "/bin/bash"
 c.Spawner.cmd, c.Spawner.default_url = [f"{sys.prefix}/bin/jupyterhub-singleuser"], "/lab"
 # Là se lit jupyter_server_config.py : le lien des leçons n'échoue pas et n'écrase rien.
 c.Spawner.environment = {**BOUNDS, "JUPYTER_CONFIG_PATH": str(cours.ROOT / "hub"), "HUB_CARNETS": NOTEBOOKS}
-# Chiffré, ce qu'un noyau dit à son serveur ne s'écoute pas d'un autre compte ; un noyau sans onglet s'arrête.
-c.Spawner.args = ["--KernelManager.transport_encryption=auto", "--MappingKernelManager.cull_idle_timeout=1800"]
-c.Spawner.args += [
-    f"--ServerApp.extra_template_paths={Path(__file__).resolve().parent}/templates/server"
-]  # en français
+# Un noyau et son serveur se parlent par des fichiers du /tmp de l'élève, chiffrés : des noyaux nés à la fois se
+# prendraient leurs ports l'un à l'autre, et l'un d'eux ne répondrait jamais. Un noyau sans onglet s'arrête.
+c.Spawner.environment["JUPYTER_RUNTIME_DIR"] = "/tmp/jupyter"  # un chemin court, que ces fichiers demandent
+c.Spawner.args = ["--KernelManager.transport=ipc", "--KernelManager.transport_encryption=auto"]
+c.Spawner.args += ["--MappingKernelManager.cull_idle_timeout=1800"]
+french = Path(__file__).resolve().parent / "templates" / "server"
+c.Spawner.args += [f"--ServerApp.extra_template_paths={french}"]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180  # toute une classe démarre à la fois
 cull = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={60 * IDLE}", "--ssl-enabled=true"]
 cull += [f"--internal-certs-location={CERTIFICATES}", f"--url=https://127.0.0.1:{HUB_PORT}/hub/api"]

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +134,9 @@ def test_what_the_hub_is_told(folder, data, monkeypatch):
     roles = {role["name"]: role["scopes"] for role in config.JupyterHub.load_roles}
     assert not [scope for scope in roles["user"] if scope.startswith(("tokens", "shares", "self"))]
     assert config.Spawner.environment["OMP_NUM_THREADS"] == "1"
+    assert "--KernelManager.transport=ipc" in config.Spawner.args
+    # Linux refuse un chemin plus long ; le dossier de l'élève, à son nom, l'aurait parfois été.
+    assert len(f"{config.Spawner.environment['JUPYTER_RUNTIME_DIR']}/kernel-{uuid.uuid4()}-ipc-5") < 108
 
 
 def test_a_students_server_reads_what_the_hub_adds_to_nbgitpuller(folder, data, monkeypatch):

@@ -442,13 +442,13 @@ except OSError as error: print("refusé")
 
 @attack("ce qu'un noyau dit à son serveur, écouté", "tenu")
 async def listened(hall: Hall):
-    files = sorted((HOMES / "bbq").rglob("kernel-*.json"), key=lambda path: path.stat().st_mtime)
-    port = json.loads(files[-1].read_text())["iopub_port"]
-    code = f"import zmq\ns = zmq.Context().socket(zmq.SUB); s.subscribe(''); s.connect('tcp://127.0.0.1:{port}')\n"
-    ear = asyncio.create_task(hall.run("ddq", code + "print(s.poll(4000))"))
-    await asyncio.sleep(1.5)
-    await hall.run("bbq", "print('secret')")
-    return (await ear) == "0", "rien n'est venu"
+    number, listening = processes("bbq")[0], [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    ports = [line[1] for line in listening if line[3] == "0A" and line[7] == str(uid("bbq"))]
+    theirs = [one.name for one in Path(f"/proc/{number}/root/tmp/jupyter").glob("kernel-*-ipc-*")]
+    places = ("/tmp/**/kernel-*", f"/proc/{number}/root/tmp/jupyter/*")
+    seen = await hall.run("ddq", f"import glob; print([glob.glob(one, recursive=True) for one in {places}])")
+    hidden = bool(theirs) and not any(one in seen for one in theirs)
+    return hidden and len(ports) == 1, f"{len(theirs)} fichiers, dans un /tmp que l'autre ne voit pas ; aucun port"
 
 
 @attack("une demande sans preuve XSRF", "tenu")
