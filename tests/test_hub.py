@@ -286,13 +286,15 @@ LIGHT = """
 import sys
 exec(open(sys.argv[1], encoding="utf-8").read())
 import torch
+loaded = lambda: "torch._dynamo.convert_frame" in sys.modules
 torch.manual_seed(0)
 layer = torch.nn.Linear(2, 2)
 optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
 layer(torch.ones(1, 2)).sum().backward()
 optimizer.step()
-print("sympy" in sys.modules, layer.weight.sum().item())
-print(torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item(), "sympy" in sys.modules)
+slope = torch.func.jvp(torch.func.grad(lambda x: (x**3).sum()), (torch.ones(2),), (torch.ones(2),))[1]
+print(loaded(), layer.weight.sum().item() + slope.sum().item())
+print(torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item(), loaded())
 optimizer.step()
 """
 
