@@ -442,13 +442,12 @@ except OSError as error: print("refusé")
 
 @attack("ce qu'un noyau dit à son serveur, écouté", "tenu")
 async def listened(hall: Hall):
-    number, listening = processes("bbq")[0], [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-    ports = [line[1] for line in listening if line[3] == "0A" and line[7] == str(uid("bbq"))]
+    number = processes("bbq")[0]
     theirs = [one.name for one in Path(f"/proc/{number}/root/tmp/jupyter").glob("kernel-*-ipc-*")]
     places = ("/tmp/**/kernel-*", f"/proc/{number}/root/tmp/jupyter/*")
     seen = await hall.run("ddq", f"import glob; print([glob.glob(one, recursive=True) for one in {places}])")
     hidden = bool(theirs) and not any(one in seen for one in theirs)
-    return hidden and len(ports) == 1, f"{len(theirs)} fichiers, dans un /tmp que l'autre ne voit pas ; aucun port"
+    return hidden, f"il parle par {len(theirs)} fichiers, dans un /tmp que l'autre ne voit pas"
 
 
 @attack("une demande sans preuve XSRF", "tenu")
