@@ -117,7 +117,8 @@ class ClassAuthenticator(Authenticator):
         return await asyncio.get_running_loop().run_in_executor(self.worker, partial(work, *arguments))
 
     def get_handlers(self, app) -> list:
-        return [("/login", ClassLogin), ("/mot-de-passe", ChangePassword)]
+        closed = [(path, Closed) for path in ("/token", "/accept-share")]
+        return [("/login", ClassLogin), ("/mot-de-passe", ChangePassword), *closed]
 
 
 class ClassLogin(LoginHandler):
@@ -136,3 +137,10 @@ class ChangePassword(LoginHandler):
     @web.authenticated
     async def get(self) -> None:
         self.finish(await self._render(username=self.current_user.name, exception=Said("", choose=True)))
+
+
+class Closed(BaseHandler):
+    """Une page de JupyterHub qu'aucun élève ne peut faire servir : il n'a ni jeton ni partage."""
+
+    def get(self) -> None:
+        raise web.HTTPError(404)

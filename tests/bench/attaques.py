@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,8 +60,8 @@ for child in born:
 """
 
 
-# Ce que la machine d'essai prend à celle-ci : Node.js, que Debian n'a pas en version 20, et les certificats du réseau.
-LENT = ("/usr/bin/node", "/usr/lib/node_modules", "/etc/ssl/certs/ca-certificates.crt")
+# Ce que la machine d'essai prend à celle-ci : les certificats du réseau, et les paquets mis de côté pour pip.
+LENT = ("/etc/ssl/certs/ca-certificates.crt", *os.environ.get("PIP_FIND_LINKS", "").split())
 
 
 class Attack(NamedTuple):
@@ -442,13 +442,12 @@ except OSError as error: print("refusé")
 
 @attack("ce qu'un noyau dit à son serveur, écouté", "tenu")
 async def listened(hall: Hall):
-    files = sorted((HOMES / "bbq").rglob("kernel-*.json"), key=lambda path: path.stat().st_mtime)
-    port = json.loads(files[-1].read_text())["iopub_port"]
-    code = f"import zmq\ns = zmq.Context().socket(zmq.SUB); s.subscribe(''); s.connect('tcp://127.0.0.1:{port}')\n"
-    ear = asyncio.create_task(hall.run("ddq", code + "print(s.poll(4000))"))
-    await asyncio.sleep(1.5)
-    await hall.run("bbq", "print('secret')")
-    return (await ear) == "0", "rien n'est venu"
+    number = processes("bbq")[0]
+    theirs = [one.name for one in Path(f"/proc/{number}/root/tmp/jupyter").glob("kernel-*-ipc-*")]
+    places = ("/tmp/**/kernel-*", f"/proc/{number}/root/tmp/jupyter/*")
+    seen = await hall.run("ddq", f"import glob; print([glob.glob(one, recursive=True) for one in {places}])")
+    hidden = bool(theirs) and not any(one in seen for one in theirs)
+    return hidden, f"il parle par {len(theirs)} fichiers, dans un /tmp que l'autre ne voit pas"
 
 
 @attack("une demande sans preuve XSRF", "tenu")
@@ -458,6 +457,22 @@ async def unproved(hall: Hall):
         first = hub.status
     async with http.put(f"{URL}/user/bbq/api/contents/x.txt", json={"type": "file", "format": "text"}) as server:
         return (first, server.status) == (403, 403), f"hub {first}, serveur {server.status}"
+
+
+@attack("le noyau d'un élève tué (kill -9)", "")
+async def kernel_killed(hall: Hall):
+    student, start = hall.students["bbq"], time.perf_counter()
+    number = await hall.run("bbq", "import os; gardé = 7; print(os.getpid())")
+    address = f"{student.channels}?session_id=oreille"
+    async with student.http.ws_connect(address, headers=student.headers, max_msg_size=0) as ear:
+        os.kill(int(number), signal.SIGKILL)
+        async for frame in ear:
+            if b"restarting" in (frame.data if isinstance(frame.data, bytes) else frame.data.encode()):
+                break
+    told = time.perf_counter() - start
+    await student.connect()
+    said = await asyncio.wait_for(hall.run("bbq", "print(gardé)"), 60)
+    return "NameError" in said, f"le navigateur l'apprend en {told:.0f} s ; un noyau neuf répond, sans les variables"
 
 
 @attack("le serveur d'un élève tué (kill -9)", "")
@@ -525,18 +540,32 @@ def make_machine(folder: Path) -> int:
     (root / "opt" / "toylib").mkdir(parents=True, exist_ok=True)
     extract = ["tar", "xf", folder / "cours.tar", "-C", root / "opt" / "toylib", "--no-same-owner"]
     subprocess.run(extract, check=True)
-    lent = [f"--bind-ro={path}" for path in LENT if Path(path).exists()]
-    if not (root / "usr/bin/npm").is_symlink():
-        (root / "usr/bin/npm").symlink_to("../lib/node_modules/npm/bin/npm-cli.js")
-    boot = ["systemd-nspawn", "-D", root, "--register=no", "--keep-unit", "-b", *lent]
-    with (folder / "console.log").open("w") as console, subprocess.Popen(boot, stdin=-3, stdout=console) as machine:
-        time.sleep(15)
-        leader = sh("pgrep", "-P", str(machine.pid)).split()[0]
-        inside = ["nsenter", "-t", leader, "-m", "-u", "-i", "-p", "-C", "--root", "--wd=/opt/toylib"]
+    with started(root, folder / "console.log") as inside:
+        code = 0
         for command in (["python3", "hub/installer.py"], ["/opt/hub/bin/python", "tests/bench/attaques.py"]):
-            done = subprocess.run([*inside, *command])
-        subprocess.run([*inside, "systemctl", "poweroff"])
-    return done.returncode
+            code = code or subprocess.run([*inside, *command]).returncode
+    return code
+
+
+@contextlib.contextmanager
+def started(root: Path, log: Path) -> Iterator[list[str]]:
+    """La machine de `root`, démarrée, puis éteinte ; rend ce qui, mis devant une commande, la lance dedans."""
+    lent = [f"--bind-ro={path}" for path in LENT if Path(path).exists()]
+    boot = ["systemd-nspawn", "-D", root, "--register=no", "--keep-unit", "-b", *lent]
+    with log.open("w") as console, subprocess.Popen(boot, stdin=subprocess.DEVNULL, stdout=console) as machine:
+        leader = ""
+        while not leader and machine.poll() is None:
+            time.sleep(0.2)
+            leader = sh("pgrep", "-o", "-P", str(machine.pid), check=False)
+        spaces = ["-m", "-u", "-i", "-p", "-C", "--root"]  # -w s'ouvrirait sur cette machine-ci : env va au dossier
+        inside = ["nsenter", "-t", leader, *spaces, "env", "--chdir=/opt/toylib"]
+        try:
+            asked = [*inside, "systemctl", "is-system-running"]
+            while machine.poll() is None and sh(*asked, check=False) not in ("running", "degraded"):
+                time.sleep(1)
+            yield inside
+        finally:
+            subprocess.run([*inside, "systemctl", "poweroff"], check=False)
 
 
 def main() -> int:

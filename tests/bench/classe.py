@@ -5,8 +5,9 @@ Pour chaque nombre d'élèves (1, 10 et 30 si l'on n'en dit rien), un hub neuf, 
 une minute le curseur de l'explorateur comme à la main : des rafales de 10 crans, 100 à 150 ms par cran, et des pauses
 de 3 à 6 s. Chacun enregistre son carnet, que l'on relit sur le disque une fois le hub arrêté.
 
-Avant cela, autant d'élèves, sur un hub à qui ce cours n'a rien réglé (ni variables, ni arguments), ouvrent un noyau qui
-importe torch, matplotlib et ipywidgets et fait un pas d'optimiseur : c'est le plancher de leur mémoire.
+Avant cela, autant d'élèves, sur un hub à qui ce cours n'a rien réglé (ni variables, ni arguments, sauf ceux sans
+lesquels leurs noyaux se prendraient leurs ports), ouvrent un noyau qui importe torch, matplotlib et ipywidgets et fait
+un pas d'optimiseur : c'est le plancher de leur mémoire.
 
 Le tableau donne, par élève, ce plancher, la mémoire de ses processus (PSS : ce qui est partagé compte pour la part de
 chacun ; RSS), le rapport des deux et ce qu'il prend d'un cœur, les secondes de l'arrivée au serveur prêt puis à la
@@ -42,7 +43,9 @@ SECONDS, TICKS, LATE = float(os.environ.get("CLASSE_SECONDES", 60)), 10, 30  # d
 FIRST_UID = 50000
 PASSWORD = "mot de passe de {}"
 HUB = ROOT / "hub"
-BARE = "load_subconfig({config!r})\nc.Spawner.environment, c.Spawner.args = {{}}, []\n"
+BARE = """load_subconfig({config!r})
+c.Spawner.environment, c.Spawner.args = {{"JUPYTER_RUNTIME_DIR": "/tmp/jupyter"}}, ["--KernelManager.transport=ipc"]
+"""
 FLOOR = """
 import ipywidgets, torch
 import matplotlib.pyplot as plt
