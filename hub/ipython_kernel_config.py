@@ -3,7 +3,7 @@
 Le premier optimiseur importe le compilateur de torch (`torch._dynamo`, et sympy), pour lui demander deux choses : ne
 pas compiler une fonction (`disable`), couper un graphe (`graph_break`) ; la courbure d'une perte lui demande de ne pas
 compiler un gradient (`compiled_autograd`). Sans compilation, ce n'est rien à faire, et un noyau de leçon y gagne 40 à
-60 Mo. Toute autre demande charge le vrai.
+60 Mo. Toute autre demande charge le vrai.
 """
 
 import contextlib
