@@ -57,7 +57,7 @@ EXPLORER = """
 from toylib.explorer import LrExplorer
 LrExplorer(lr=0.01, n=100, epochs=30)
 """
-LESSON = "%load_ext toylib.lessons\n"
+LESSON = "%reload_ext toylib.lessons\n"
 # Le début du carnet, ce qui montre le curseur, et où se lit sa réponse.
 KINDS = {
     "curseur": (LESSON + SETUP, SLIDER, ".answer"),
@@ -167,7 +167,7 @@ def test_a_cell_keeps_its_figure_whole_while_a_slider_answers(kind, folder, page
 
 @pytest.fixture(scope="module")
 def kernel():
-    """Un noyau où `%load_ext toylib.lessons` est fait."""
+    """Un noyau où `%reload_ext toylib.lessons` est fait."""
     manager, client = start_new_kernel(kernel_name="python3")
     assert run(client, LESSON + SETUP) == []
     yield client
@@ -284,14 +284,10 @@ def test_a_demonstration_has_its_own_figure_and_opens_none_of_pyplot(make):
 
 FOLDER = Path(__file__).resolve().parent
 LESSONS = sorted(FOLDER.parent.glob("notebooks/*.ipynb"))
-TO_COME = pytest.mark.xfail(reason="des figures de cette leçon n'ont pas encore de titre, ou un point sans nom")
-FIRST = [f"{number:02}" for number in range(1, 8)]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "lesson", [pytest.param(path, id=path.stem, marks=[TO_COME] * (path.name[:2] in FIRST)) for path in LESSONS]
-)
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_the_figures_of_a_lesson_hold_its_own_marking_grid(lesson):
     """Un titre, des axes nommés et gradués à la française, des courbes nommées et distinctes, les taux en décades."""
     notebook = nbformat.read(lesson, as_version=4)

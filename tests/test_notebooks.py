@@ -97,7 +97,7 @@ def test_no_cell_shows_what_python_calls_a_drawing(notebook):
     assert [text for text in bare if re.match(r"Text\(|\[?<", text)] == []
 
 
-@pytest.mark.parametrize("path", LESSONS[8:], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_folded_section_shows_its_title_alone(path):
     """JupyterLab ne replie pas ce qui suit le titre dans sa cellule : une prédiction y resterait, sans sa figure."""
     folded = [
