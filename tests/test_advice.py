@@ -143,6 +143,7 @@ def measured(name):
     return np.array(places), np.array(found, dtype=object)
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize(("name", "k"), advised())
 def test_following_an_advice_brings_closer_to_a_right_answer(name, k):
     wrong = EXERCISES[name]["wrong"][k]

@@ -174,6 +174,7 @@ def test_lesson_04_what_is_said_of_a_rate_leads_to_the_goal(beta):
     assert "converge pas" in verifier("04.3", [1.01 * limit, beta]).text
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("beta", [0.86, 0.9, 0.97])
 def test_lesson_04_too_much_inertia_ends_in_less_inertia(beta):
     """Exercice 3 : de part et d'autre, on est ramené là où l'on lit « Trop d'inertie »."""

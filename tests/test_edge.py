@@ -93,6 +93,7 @@ def test_the_mean_of_adam_is_a_little_under_its_limit(seed):
     assert 32 < 0.03 * made.plateau(1500) < 38.5
 
 
+@pytest.mark.lent
 def test_the_largest_rate_of_the_slider_that_stays_under_its_limit():
     """Leçon 13 : « La réponse est 0,15 : dès 0,2, la courbure touche sa limite. […] À 1, la perte diverge »."""
     reached = [track(network(), *DATA, 2000, lr).reached() is not None for lr in (0.1, 0.15, 0.2, 0.25)]

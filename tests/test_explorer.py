@@ -155,6 +155,7 @@ def test_python_may_end_while_the_worker_trains():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("views", [("curves",), ("curves", "boundary", "u")])
 def test_an_explorer_that_nothing_holds_ends_with_its_thread_and_its_figures(views):
     def drop():

@@ -49,6 +49,7 @@ def test_lesson_02_lines_are_tried_every_five_degrees():
     assert len(range(0, 360, 5)) == 72
 
 
+@pytest.mark.lent
 def test_lesson_02_six_neurons_are_the_fewest_that_all_five_seeds_pass_with():
     """« Il en faut ici 6 pour que les cinq graines passent 95 % » ; guide : « La graine 0 y arrive déjà avec 3. »"""
     f, y2 = gendata(500, rule="xor", seed=0)

@@ -299,6 +299,7 @@ optimizer.step()
 """
 
 
+@pytest.mark.lent
 def test_a_kernel_leaves_the_compiler_alone_until_something_is_compiled(tmp_path):
     """Les mêmes poids qu'avec le vrai compilateur ; sans ce fichier, le premier pas l'importe."""
     (tmp_path / "rien.py").write_text("")

@@ -16,6 +16,7 @@ def points():
     return gendata(500, seed=0)
 
 
+@pytest.mark.lent
 def test_lesson_06_the_five_networks_pass_the_goal_with_batches_of_20_and_not_of_50(points):
     """« Les lots de 20 atteignent l'objectif avec les cinq réseaux essayés » ; guide : le plus grand lot est 20."""
     for seed in range(5):

@@ -121,6 +121,7 @@ def test_lesson_11_which_rates_of_the_slider_meet_the_goal():
     assert [round(ends[LR_GRID.index(lr)], 2) for lr in (0.002, 0.0126)] == [0.27, 0.26]
 
 
+@pytest.mark.lent
 def test_lesson_11_on_six_splits_the_two_bottoms_are_far_apart():
     """« sur six coupes différentes, 65 à 69 oiseaux » ; guide : « à chaque fois au taux 0,3, … à 0,005 ou 0,01 »."""
     known, bottoms = [], []

@@ -110,6 +110,7 @@ def test_bad_input_is_named(call, error, extract):
         call()
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize(
     ("schedule", "peak", "end"), [("constant", 0.022, 0.012), ("decay", 0.1, 0.0066), ("cosine", 0.05, 0.0081)]
 )

@@ -30,6 +30,7 @@ def final(name, lr, scale):
     return train(Net(2, seed=0), F, Y2, 100, lr, optimizer=scaled(name, scale), seed=0).loss[-1]
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("scale", [0.001, 1, 1000])
 def test_lesson_09_the_goal_of_the_demonstration(scale):
     """Guide : « 0,0003 et 0,001 ; 300 et 1 000 », « 0,03, 0,1 et 0,3, aux sept échelles », « aucun cran »."""
@@ -39,6 +40,7 @@ def test_lesson_09_the_goal_of_the_demonstration(scale):
     assert [lr for lr in lrs[:-2] if final("adam", lr, scale) <= 0.02] == pytest.approx([0.03, 0.1, 0.3])
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize(("lr", "beta", "better"), [
     (0.0002, 0.9, (0.002, 0.9)),
     (0.0004, 0.9, (0.001, 0.9)),
