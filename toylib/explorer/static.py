@@ -77,10 +77,12 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
             ax.plot(result.lrs, drawable(result.loss[0, :, -1], "loss"), marker=".", **STYLES[0])
         else:
             for rate in rates.values():
-                plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}" if panel == "loss" else None)
-            if panel == "accuracy" and ax.get_legend():  # celle de la perte vaut pour les deux
-                ax.get_legend().remove()
-    figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}")
+                plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}")
+            ax.get_legend().remove()
+            if panel == "loss":  # la légende de la perte vaut pour l'exactitude ; la validation est dite par le titre
+                ax.legend(handles=ax.lines[:: len(ax.lines) // len(rates)], handlelength=3.5)
+    thin = ", validation en trait fin" if result.valid_loss is not None else ""
+    figure.suptitle(f"{OPTIMIZER_NAMES[config.optimizer]}, {caption(config)}{thin}")
     return print_figure(figure, bbox_inches=None, dpi=80)
 
 
