@@ -226,10 +226,10 @@ def _check_models(model) -> list[Net]:
 def _changes(model: Net) -> Iterator[tuple[str, object]]:
     """Ce qui ferait d'un réseau autre chose qu'un `Net`, et si c'est le cas ; chacun suppose que les précédents ne le
     sont pas."""
-    modules, fresh = list(model.modules()), Net(model.nins, model.nout, [1] * len(model.tanh), seed=0)
-    yield "d'autres couches", [type(one) for one in modules] != [type(one) for one in fresh.modules()]
+    modules, layers = list(model.modules()), [*(f"hidden.{i}." for i in range(len(model.tanh))), "output."]
+    yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * len(layers)]
     names, weights = zip(*model.named_parameters(remove_duplicate=False))
-    yield "des poids en plus ou en moins", list(names) != list(fresh.state_dict())
+    yield "des poids en plus ou en moins", list(names) != [one + part for one in layers for part in ("weight", "bias")]
     widths = [model.nins, *map(len, weights[:-2:2]), model.nout]
     shapes = [shape for a, b in zip(widths, widths[1:]) for shape in ((b, a), (b,))]
     yield "des couches qui ne s'enchaînent pas", [tuple(one.shape) for one in weights] != shapes
