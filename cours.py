@@ -269,13 +269,17 @@ def _launch(command, log, folder, environment):
     )
 
 
-def _stop(process):
-    """Arrête une commande, en lui laissant le temps de ranger si elle a reçu le même Ctrl+C."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(2)
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+def _stop(process, patience=10):
+    """Arrête une commande, en lui laissant le temps de ranger si elle a reçu le même Ctrl+C ; de force, s'il le faut.
+
+    Un serveur qui a tout fermé attend parfois, sans fin, un de ses propres fils de calcul.
+    """
+    for seconds, more in ((min(2, patience), process.terminate), (patience, process.kill)):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+        more()
+    process.wait()
 
 
 def _step(title, command, explanation):

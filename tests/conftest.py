@@ -91,7 +91,7 @@ def run_lab(folder, settings):
         yield cours._wait_for_server(process, folder / "runtime", "essai")["url"]
     finally:
         process.terminate()
-        process.wait()
+        cours._stop(process)
 
 
 @pytest.fixture(scope="session")

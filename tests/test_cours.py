@@ -295,6 +295,16 @@ c.ServerApp.extra_template_paths, c.ExtensionApp.open_browser = ["/rien"], True
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows arrête de force, toujours")
+def test_a_server_that_does_not_end_is_stopped_by_force():
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    cours._stop(process, patience=0.1)
+    assert process.returncode == -signal.SIGKILL
+    process.stdout.close()
+
+
 @pytest.mark.lent
 @pytest.mark.skipif(os.name == "nt", reason="le signal SIGINT s'envoie autrement sous Windows")
 def test_the_lesson_opens_whatever_the_user_set_for_his_own_jupyter(tmp_path):

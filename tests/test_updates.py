@@ -422,7 +422,7 @@ def test_the_link_itself_in_a_students_server(lesson):
             assert '"phase": "finished"' in answer.read().decode()
     finally:
         process.terminate()
-        process.wait()
+        cours._stop(process)
     assert [path.read_text() for path in lesson.student.glob("dossier__*")] == [MINE]
     assert (lesson.student / "dossier" / "08.ipynb").exists()
 
