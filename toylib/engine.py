@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.nn.functional import one_hot
+from torch.nn.utils import parameters_to_vector
 
 from toylib.network import Net
 
@@ -23,52 +25,51 @@ class Copies:
     """K réseaux de même architecture, et leur gradient, calculé comme dans la leçon 05.
 
     Argument : `models`, les K réseaux, copiés et jamais modifiés. `weights`, (K, D), porte les D poids
-    et biais de chaque copie ; `layers` en est une vue, couche par couche : (K, largeur, entrées) pour
-    les poids, (K, largeur, 1) pour les biais.
+    et biais de chaque copie, `gradient` leur gradient ; `layers` et `slopes` en sont des vues, couche par couche :
+    (K, largeur, entrées) pour les poids, (K, largeur, 1) pour les biais.
     """
 
     def __init__(self, models: Sequence[Net]) -> None:
         self.tanh = models[0].tanh
-        flat = {id(model): torch.cat([part.detach().flatten() for part in model.parameters()]) for model in models}
+        flat = {id(model): parameters_to_vector(model.parameters()).detach() for model in models}
         self.weights = torch.stack([flat[id(model)] for model in models])
-        self.layers = _layers(models[0], self.weights)
-        self._minus_one = self.weights.new_tensor(-1)
-        self._rooms: dict[int, list[list[Tensor]]] = {}
+        self.gradient = torch.empty_like(self.weights)
+        self.layers, self.slopes = _layers(models[0], self.weights), _layers(models[0], self.gradient)
+        self._transposed = [W.mT for W, _ in self.layers]
+        self._rooms: dict[int, list[tuple]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """L'aller : les logits `(K, nout, n)` des entrées x `(nins, n)` ; garde les valeurs des couches."""
         h = x.expand(len(self.weights), *x.shape)
         self.values = [h]
-        for (W, b), tanh, (room, *_) in zip(self.layers, self.tanh, self._room(x.shape[1])):
-            if tanh:  # tanh u = 2 σ(2u) - 1, trois fois plus rapide ; baddbmm calcule 2 (W h + b)
-                torch.baddbmm(b, W, h, beta=2, alpha=2, out=room).sigmoid_()
-                h = torch.add(self._minus_one, room, alpha=2, out=room)
-            else:
-                h = torch.baddbmm(b, W, h, out=room)
+        for (W, b), tanh, (room, array, *_) in zip(self.layers, self.tanh, self._room(x.shape[1])):
+            h = torch.baddbmm(b, W, h, out=room)
+            if tanh:
+                np.tanh(array, out=array)  # la même mémoire, pour numpy, dont la tanh est bien plus rapide
             self.values.append(h)
         W, b = self.layers[-1]
         return torch.baddbmm(b, W, h)
 
     def backward(self, delta: Tensor) -> Tensor:
-        """Le retour : le gradient (K, D) de la perte, d'après sa dérivée par rapport aux logits du dernier aller."""
-        n = delta.shape[2]
-        gradient = []
+        """Le retour : le gradient (K, D) de la perte, d'après sa dérivée par rapport aux logits du dernier aller ; il
+        vaut jusqu'au retour suivant."""
+        rooms = self._room(delta.shape[2])
         for k in reversed(range(len(self.layers))):
-            h = self.values[k]
-            gradient += [delta.sum(dim=2), torch.bmm(delta, h.mT).flatten(1)]
+            h, (dW, db) = self.values[k], self.slopes[k]
+            dW.copy_(torch.bmm(delta, h.mT))  # sans `out`, que des copies écartées en mémoire ralentiraient
+            torch.sum(delta, dim=2, keepdim=True, out=db)
             if k > 0:
-                W, _ = self.layers[k]
-                _, room, square = self._room(n)[k - 1]
-                delta = torch.bmm(W.mT, delta, out=room)
+                _, _, room, square = rooms[k - 1]
+                delta = torch.bmm(self._transposed[k], delta, out=room)
                 if self.tanh[k - 1]:
                     delta.addcmul_(delta, torch.mul(h, h, out=square), value=-1)  # delta ⊙ (1 - h²)
-        return torch.cat(gradient[::-1], dim=1)
+        return self.gradient
 
-    def _room(self, n: int) -> list[list[Tensor]]:
+    def _room(self, n: int) -> list[tuple]:
         """Par couche cachée, la place des valeurs, des δ et des h² de n échantillons, demandée une fois."""
         if n not in self._rooms:
-            shapes = [(len(self.weights), W.shape[1], n) for W, _ in self.layers[:-1]]
-            self._rooms[n] = [[self.weights.new_empty(shape) for _ in range(PLACES)] for shape in shapes]
+            rooms = [W.new_empty(PLACES, *W.shape[:2], n) for W, _ in self.layers[:-1]]
+            self._rooms[n] = [(h, h.numpy(), delta, square) for h, delta, square in rooms]
         return self._rooms[n]
 
 
