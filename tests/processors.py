@@ -1,7 +1,7 @@
-"""Rejoue les carnets comme d'autres machines : python tests/processors.py [sse4] [avx2] [dernier-bit] [deux-fils]
+"""Rejoue les carnets comme d'autres machines : python tests/processors.py [sse4] [avx2] [bit-1] … [deux-fils]
 
 Un résultat qui change avec le processeur, le nombre de fils ou le dernier bit d'un poids n'en est pas un. Sans
-argument, les quatre.
+argument, toutes.
 """
 
 import os
@@ -30,22 +30,19 @@ _AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
 }
 
-# Ce qu'un noyau exécute avant la première cellule : tout réseau neuf a chaque poids déplacé d'un bit, vers le haut
-# ou vers le bas selon son rang et DERNIER_BIT.
+# Ce qu'un noyau exécute avant la première cellule : tout réseau neuf a chaque poids déplacé d'un bit, vers le haut
+# ou vers le bas selon un tirage. Un seul tirage laisserait passer ce qui ne change qu'une fois sur quatre.
 _LAST_BIT = """
-import os
 import torch
 from toylib.network import Net
 
 def moved(self, *args, _init=Net.__init__, **kwargs):
     _init(self, *args, **kwargs)
-    side = int(os.environ.get("DERNIER_BIT", "0"))
+    generator = torch.Generator().manual_seed({seed})
     with torch.no_grad():
-        for k, part in enumerate(self.parameters()):
-            flat = part.view(-1)
-            ends = torch.tensor([float("inf") if (j * 7 + k + side) % (2 + side) else -float("inf")
-                                 for j in range(len(flat))], dtype=part.dtype)
-            flat.copy_(torch.nextafter(flat, ends))
+        for part in self.parameters():
+            sides = torch.randint(2, part.shape, generator=generator) * 2 - 1
+            part.copy_(torch.nextafter(part, (sides * torch.inf).to(part.dtype)))
 
 Net.__init__ = moved
 """
@@ -56,7 +53,8 @@ import torch
 get_ipython().events.register("pre_run_cell", lambda *_: torch.set_num_threads(2))
 """
 
-STARTUPS = {"dernier-bit": _LAST_BIT, "deux-fils": _TWO_THREADS}
+BITS = {f"bit-{seed}": _LAST_BIT.format(seed=seed) for seed in (1, 2, 3)}
+STARTUPS = BITS | {"deux-fils": _TWO_THREADS}
 PROCESSORS = ("sse4", "avx2", *STARTUPS)
 
 
