@@ -1,4 +1,4 @@
-"""La frontière fractale : la carte, ses tuiles confiées à n'importe quel exécuteur, sa dimension, son explorateur."""
+"""La frontière fractale : la carte, ses tuiles confiées à n'importe quel exécuteur, sa dimension, son explorateur."""
 
 import os
 import signal
@@ -73,7 +73,7 @@ class Flaky(Executor):
 
 
 def autograd_values(rates):
-    """Le témoin : un réseau sans biais par couple, la dérivation automatique, `torch.optim.SGD`, un taux par couche."""
+    """Le témoin : un réseau sans biais par couple, la dérivation automatique, `torch.optim.SGD`, un taux par couche."""
     x, y = torch.tensor(PROBLEM.data).double(), torch.tensor(PROBLEM.target).double()
     losses = []
     for pair in rates:
@@ -217,7 +217,7 @@ def test_bad_input_is_said_before_anything_is_trained(change, error, extract):
 
 
 def koch(order):
-    """Le flocon de Koch, un bord, sur une grille de 512 cases : sa dimension est ln 4 / ln 3."""
+    """Le flocon de Koch, un bord, sur une grille de 512 cases : sa dimension est ln 4 / ln 3."""
     points = np.array([0, 1 + 0j])
     for _ in range(order):
         step = np.diff(points) / 3
@@ -248,7 +248,7 @@ def test_a_dimension_needs_a_large_square_that_is_not_empty(cells):
 
 @pytest.mark.lent
 def test_three_zooms_on_the_frontier_stay_ragged_where_a_bowl_has_a_line():
-    """Comme dans la leçon, en cartes plus petites ; le bol : deux taux, deux courbures."""
+    """Comme dans la leçon, en cartes plus petites ; le bol : deux taux, deux courbures."""
     problem, region, found = make_problem(), START, []
     for _ in range(3):
         region = region.zoom((-0.047, 0.164))
@@ -297,7 +297,7 @@ def top_dimension(problem, hidden):
 @pytest.mark.lent
 @pytest.mark.parametrize(("places", "expected"), [((-2.1, -1.25), 1), ((0.45, 1.3, 2.1), 1.5)])
 def test_the_frontier_is_ragged_at_large_hidden_rates_and_nearly_a_line_at_small_ones(five, places, expected):
-    """Leçon 15, « Partout ? » : sur cinq réseaux, la médiane, au quart près, à 0,01 et 0,06 ; à 3, 20 et 130."""
+    """Leçon 15, « Partout ? » : sur cinq réseaux, la médiane, au quart près, à 0,01 et 0,06 ; à 3, 20 et 130."""
     assert [round(10**place, 2) for place in places] in ([0.01, 0.06], [2.82, 19.95, 125.89])
     found = [top_dimension(problem, hidden) for problem in five for hidden in places]
     assert np.median(found) == pytest.approx(expected, abs=0.125)
@@ -344,8 +344,8 @@ def explorer():
 def test_the_explorer_says_in_words_what_it_shows(explorer):
     share = demonstration.percent(round(explorer.chart.share, 1), 2)
     said = explorer.status.replace("\xa0", " ")
-    assert said.startswith(f"Carte de {SIDE} × {SIDE} : environ {share} des couples convergent.".replace("\xa0", " "))
-    assert "Région : couche cachée de 10^−3 à 10^6, sortie de 10^−3 à 10^6." in said
+    assert said.startswith(f"Carte de {SIDE} × {SIDE} : environ {share} des couples convergent.".replace("\xa0", " "))
+    assert "Région : couche cachée de 10^−3 à 10^6, sortie de 10^−3 à 10^6." in said
     assert Image.open(BytesIO(explorer.stage.frame["parts"]["map"]["image"])).size == (SIDE, SIDE)
 
 
