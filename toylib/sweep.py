@@ -161,13 +161,12 @@ def iter_sweep(
 
 
 class _Plan(NamedTuple):
-    """Un balayage vérifié : ses taux, la forme (K,) ou (S, K) de ses courbes, une tâche par bloc de copies qui tient
-    dans `MEMORY` octets, et s'il faut garder les poids."""
+    """Un balayage vérifié : ses taux, la forme (K,) ou (S, K) de ses courbes, et une tâche par bloc de copies qui
+    tient dans `MEMORY` octets."""
 
     lrs: np.ndarray
     shape: tuple[int, ...]
     tasks: list[Task]
-    weights: bool
 
 
 def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule, seed, valid, loss, weights) -> _Plan:
@@ -182,15 +181,14 @@ def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule,
     optimizer, loss = check_choice("optimizer", optimizer, UPDATES), LOSSES[check_choice("loss", loss, LOSSES)]
     require(isinstance(weights, bool), "weights", "être vrai ou faux (`True` ou `False`)", shown(weights), TypeError)
     copies = [(one, lr) for one in models for lr in lrs]
-    sets = [(x.T.contiguous(), labels) for x, labels in sets]
-    task = Task(copies, sets, epochs, batch_size, optimizer, loss, planned, _state(seed, epochs, n))
+    task = Task(copies, sets, epochs, batch_size, optimizer, loss, planned, _state(seed, epochs, n), weights)
     shape = (len(lrs),) if isinstance(model, Net) else (len(models), len(lrs))
-    return _Plan(np.array(lrs), shape, _blocks(task), weights)
+    return _Plan(np.array(lrs), shape, _blocks(task))
 
 
 def _blocks(task: Task) -> list[Task]:
     """La tâche, en blocs de copies qui tiennent dans `MEMORY` octets."""
-    model, samples = task.copies[0][0], max(x.shape[1] for x, _ in task.sets)
+    model, samples = task.copies[0][0], max(len(x) for x, _ in task.sets)
     neurons = sum(layer.out_features for layer in (*model.hidden, model.output))
     size = max(1, MEMORY // (PLACES * neurons * samples * model.output.weight.element_size()))
     starts = range(0, len(task.copies), size)
@@ -249,7 +247,7 @@ def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Swee
     curves: dict[str, np.ndarray] = {}
     for block, task in enumerate(plan.tasks):
         first, done, epochs = block * len(plan.tasks[0].copies), 0, run(task)
-        while parts := _advance(task, epochs, plan.weights):
+        while parts := _advance(task, epochs):
             added = parts["loss"].shape[1]
             for name, part in parts.items():
                 if name not in curves:  # NaN : les copies qui attendent leur tour
@@ -269,20 +267,21 @@ def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
 
 
 @torch.inference_mode()
-def _advance(task: Task, epochs: Iterator[Epoch], weights: bool) -> dict[str, np.ndarray]:
+def _advance(task: Task, epochs: Iterator[Epoch]) -> dict[str, np.ndarray]:
     """Les courbes des époques suivantes, 10 ms environ ; rien, s'il n'y en a plus."""
     chunk, start = [], time.perf_counter()
-    with few_threads(task.copies[0][0], task.sets[-1][0].shape[1]):
+    with few_threads(task.copies[0][0], len(task.sets[-1][0])):
         for epoch in epochs:
-            chunk.append(epoch._replace(weights=epoch.weights.clone()) if weights else epoch)
+            chunk.append(epoch)
             if time.perf_counter() - start > CHUNK:
                 break
-        return _measures(task, chunk, weights) if chunk else {}
+        return _measures(task, chunk) if chunk else {}
 
 
-def _measures(task: Task, epochs: Sequence[Epoch], weights: bool) -> dict[str, np.ndarray]:
+def _measures(task: Task, epochs: Sequence[Epoch]) -> dict[str, np.ndarray]:
     """Les courbes de `epochs`, par leur nom dans `Sweep` : perte et exactitude (K, T), et poids (K, T, D)."""
-    curves = {"weights": torch.stack([epoch.weights for epoch in epochs], dim=1).numpy()} if weights else {}
+    kept = [epoch.weights for epoch in epochs if epoch.weights is not None]
+    curves = {"weights": torch.stack(kept, dim=1).numpy()} if kept else {}
     for k, (_, labels) in enumerate(task.sets, -len(task.sets)):  # -1 : le jeu d'entraînement
         prefix, z = ("valid_", "")[k], torch.stack([epoch.logits[k] for epoch in epochs], dim=1)
         hits = z.max(dim=2).indices == labels  # comme argmax, et dix fois plus rapide
