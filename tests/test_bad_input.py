@@ -26,7 +26,10 @@ from toylib import (
     train,
 )
 from toylib.explorer import LrExplorer
+from toylib.lessons.backprop import run_pass
+from toylib.lessons.catapult import draw_weights
 from toylib.lessons.curvature import max_curvature
+from toylib.lessons.edge import edge_explorer
 from toylib.lessons.range_test import plot_range_test, range_test
 from toylib.plotting import plot_data
 from toylib.schedules import cosine
@@ -57,6 +60,17 @@ class Closure(optim.SGD):
 
     def step(self, closure):
         return super().step(closure)
+
+
+class Logits(nn.Module):
+    """Un réseau dont `change` change les logits."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.linear, self.change = nn.Linear(2, 2), change
+
+    def forward(self, x):
+        return self.change(self.linear(x))
 
 
 class NoRate(optim.Optimizer):
@@ -257,6 +271,24 @@ CASES = [
     (lambda: _sweep().history("a"), TypeError, "k", "'a'"),
     (lambda: _train().epochs_to("a"), TypeError, "accuracy", "'a'"),
     (lambda: History.of([]), ValueError, "scores", "vide"),
+    # un tanh que l'on a changé, des logits qui n'en sont pas, plus de courbes ou de poids que la mémoire
+    (lambda: _sweep(changed(lambda m: setattr(m, "tanh", [True, True]))), ValueError, "model", "tuple"),
+    (lambda: test(Logits(torch.Tensor.long), F, Y2), ValueError, "model", "torch.int64"),
+    (lambda: test(Logits(torch.Tensor.to_sparse), F, Y2), ValueError, "model", "sparse"),
+    (lambda: _sweep(epochs=10**6, weights=True), ValueError, "epochs", "708000708"),
+    (lambda: _train(target=[0, 10**8] * 10), ValueError, "target", "entre 0 et 1"),
+    (lambda: plot_data(F, [0, 10**8] * 10), ValueError, "target", "2000000000"),
+    (lambda: toytest(out=f"{'a' * 300}.png"), ValueError, "out", "aaa"),
+    (lambda: LrExplorer(epochs=10**9), ValueError, "epochs", "1000000000"),
+    (lambda: LrExplorer(n=5000, batch_size=1, epochs=10**5), ValueError, "epochs", "500000000"),
+    (lambda: LrExplorer(data=(F, [0, 20240001] * 10)), ValueError, "data[1]", "404800020"),
+    (lambda: LrExplorer(views=("u", "u")), ValueError, "views", "différentes"),
+    (lambda: LrExplorer(views=5), TypeError, "views", "5"),
+    (lambda: LrExplorer(pin="non"), TypeError, "pin", "'non'"),
+    (lambda: LrExplorer(valid=10**9), ValueError, "valid", "2000000000"),
+    (lambda: edge_explorer(-1), ValueError, "steps", "-1"),
+    (lambda: run_pass(nn.Linear(2, 2), F, Y2), ValueError, "model", "tanh = None"),
+    (lambda: draw_weights(3, seed=-1), ValueError, "seed", "-1"),
     # le balayage : les mêmes erreurs, et les siennes
     (lambda: _sweep(lrs=[]), ValueError, "lrs", "vide"),
     (lambda: _sweep(lrs=[0.1, math.nan]), ValueError, "lrs[1]", "nan"),

@@ -162,10 +162,8 @@ def test_the_workflow_judges_the_style_first_and_stops_what_is_out_of_date():
     steps = {
         name: [step for step in job["steps"] if "setup-python" in step.get("uses", "")] for name, job in jobs.items()
     }
-    for name in ("style", "tests", "site"):
-        assert [(one["with"]["cache"], one["with"]["cache-dependency-path"]) for one in steps[name]] == [
-            ("pip", "requirements.txt")
-        ]
+    for name, key in (("style", "pyproject.toml"), ("tests", "requirements.txt"), ("site", "requirements.txt")):
+        assert [(one["with"]["cache"], one["with"]["cache-dependency-path"]) for one in steps[name]] == [("pip", key)]
 
 
 def test_the_workflow_publishes_the_site_from_main_alone_once_everything_passed():

@@ -119,3 +119,18 @@ def test_a_bad_option_gets_a_french_error_and_no_traceback(arguments, extract, c
     assert text.startswith("Erreur")
     assert extract in text
     plt.close("all")
+
+
+def test_a_figure_that_is_written_does_not_stay_open(tmp_path):
+    figure = plt.figure()
+    toytest([0.1], 1, out=tmp_path / "a.png")
+    assert plt.get_fignums() == [figure.number]
+    toytest([0.1], 1)
+    assert plt.gcf() is not figure
+
+
+def test_a_refusal_leaves_a_link_to_nowhere_as_it_was(tmp_path):
+    (tmp_path / "lien.png").symlink_to(tmp_path / "nulle_part.png")
+    with pytest.raises(ValueError, match="rule doit"):
+        toytest([0.1], 1, rule="x", out=tmp_path / "lien.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lien.png"]

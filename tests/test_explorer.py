@@ -457,6 +457,22 @@ def test_three_pins_at_most_stay_until_cleared(explorer):
     assert explorer.stage.pins == []
 
 
+def test_pins_do_not_resume_a_stopped_training(explorer):
+    explorer.stop()
+    explorer.wait()
+    explorer.pin_curve()
+    explorer.clear_pins()
+    explorer.wait()
+    assert explorer.stage.frame["status"].startswith("arrêté")
+
+
+def test_one_epoch_is_singular():
+    explorer = LrExplorer(epochs=1, n=20, challenge=(0.99, 1))
+    explorer.wait()
+    assert "en 1 époque au plus" in explorer.stage.frame["challenge"][1]
+    explorer.close()
+
+
 def test_a_burst_of_ticks_ends_on_the_last(explorer):
     for lr in LR_GRID[20:50]:
         explorer.lr = lr
@@ -971,3 +987,13 @@ def test_a_loss_that_the_rounding_decides_is_not_written_and_is_not_the_good_one
         "lr 0,1 · bon · perte finale 0,2, exactitude 80\xa0%",
         "lr 10 · trop grand · la perte finale change au moindre arrondi",
     ]
+
+
+def test_the_u_fills_even_when_the_weights_of_all_rates_would_be_too_heavy():
+    explorer = LrExplorer(views=("boundary", "u"), epochs=300, n=50)
+    explorer.wait(rest=True)
+    points = np.frombuffer(explorer.stage.frame["parts"]["u"]["points"], np.float32).reshape(-1, 2)
+    assert len(points) == len(LR_GRID)
+    assert np.isfinite(points).all()
+    assert explorer.stage.recall == []
+    explorer.close()

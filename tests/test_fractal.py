@@ -421,3 +421,9 @@ def test_stop_stops_and_moving_resumes():
     explorer.wait()
     assert explorer.chart.reached == 128
     explorer.close()
+
+
+def test_a_map_of_another_region_is_no_start():
+    other = training_map(PROBLEM, Region(-3, 0, -3, 0), 8)
+    with pytest.raises(ValueError, match="start doit être une carte de la même région"):
+        training_map(PROBLEM, START, 8, start=other)

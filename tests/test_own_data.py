@@ -134,3 +134,28 @@ def test_data_that_will_not_do_are_refused_in_french(options, kind, extract):
 def test_without_data_a_pair_of_validation_is_refused():
     with pytest.raises(TypeError, match="valid doit être un entier"):
         LrExplorer(valid=(X, LABELS))
+
+
+def test_the_explorer_keeps_the_data_it_was_given(explore, tmp_path):
+    x, labels = flowers()
+    data = torch.tensor(x, dtype=torch.float32)
+    explorer = explore(data=(data, labels), cache=False)
+    expected = explorer.history.loss
+    data *= 100
+    explorer.lr = 1
+    explorer.wait()
+    explorer.lr = 0.1
+    explorer.wait()
+    assert np.array_equal(explorer.history.loss, expected)
+    data[:] = torch.nan
+    explorer.save(tmp_path / "page.html")
+
+
+def test_arrays_are_as_good_as_numbers_and_lists(explore):
+    explorer = explore(n=np.array(50), hidden=np.array([4, 4]), noise=np.array([0, 0.1]), seed=torch.tensor(3))
+    assert explorer.history is not None
+    explorer.set(noise=np.array(0.1))
+    assert explorer.controls["noise"].value == 0.1
+    with pytest.raises(ValueError, match="noise doit") as caught:
+        explorer.set(noise=np.arange(10**5))
+    assert len(str(caught.value)) < 400

@@ -1,11 +1,13 @@
 """Les figures : ce qu'elles tracent, en français, avec des virgules, lisible sans les couleurs."""
 
+import copy
 import math
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 from toylib import History, Net, Score, Sweep, gendata, plot_boundary, plot_curves, plot_history, plot_sweep
 from toylib.french import comma, percent
@@ -206,3 +208,22 @@ def test_the_accuracy_on_axes_that_showed_the_loss_takes_its_own_scale():
     ax = plot_history(history, plt.figure().gca())
     plot_history(history, ax, metric="accuracy")
     assert (ax.get_yscale(), ax.get_ylim()) == ("linear", (0, 1.02))
+
+
+def test_a_boundary_is_that_of_any_network_in_evaluation_mode():
+    class Normed(Net):
+        def __init__(self):
+            super().__init__(2, seed=0)
+            self.norm, self.drop = torch.nn.BatchNorm1d(2), torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return super().forward(self.drop(self.norm(x)))
+
+    f, y2 = gendata(20, seed=0)
+    model = Normed()
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    plot_boundary(model, f, y2)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    relu = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    assert plot_boundary(relu, f, [0, 1, 2, 0] * 5).get_xlabel() == "Première entrée"

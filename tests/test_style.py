@@ -17,11 +17,12 @@ LOOPS = {"train"}
 # Lignes de code, au plus : celles qui portent du code, docstrings, commentaires et lignes vides exclus.
 LONGEST = {}  # les fichiers qui dépassent encore FILE
 FILE = 250
-BUDGETS = {"toylib": 1019, "explorer": 1243, "lessons": 1386}
+BUDGETS = {"toylib": 1029, "explorer": 1269, "lessons": 1392}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_course",
     "_checks",
+    "_tensors",
     "french",
     "data",
     "network",

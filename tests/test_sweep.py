@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from toylib import Net, Sweep, gendata, iter_sweep, sweep, train, training
-from toylib.engine import LOSSES, PLACES, UPDATES, Copies, by_copy
+from toylib.engine import LOSSES, PLACES, STATES, UPDATES, Copies, by_copy
 from toylib.schedules import SCHEDULES
 from toylib.sweep import median
 from toylib.training import OPTIMIZERS
@@ -275,7 +275,7 @@ def test_blocks_change_nothing(monkeypatch, models, seed):
     lrs = np.geomspace(1e-3, 0.1, 5)
     whole = sweep(models, f, y2, 6, lrs, batch_size=30, seed=3)
     assert len(sizes) == 1
-    monkeypatch.setattr(MODULE, "MEMORY", PLACES * (16 + 16 + 2) * 100 * 4 * 2)  # deux copies à la fois
+    monkeypatch.setattr(MODULE, "MEMORY", (PLACES * (16 + 16 + 2) * 100 + STATES * 354) * 4 * 2)  # deux copies
     blocks = sweep(models, f, y2, 6, lrs, batch_size=30, seed=seed)
     assert max(sizes[1:]) == 2
     if seed is not None:
@@ -425,3 +425,43 @@ def test_the_u_of_the_reference_network():
 
 def test_every_optimizer_of_train_is_known():
     assert list(UPDATES) == list(OPTIMIZERS)
+
+
+def test_iter_sweep_trains_what_it_was_given():
+    f, y2 = gendata(50, seed=0)
+    expected = sweep(Net(2, seed=0), f, y2, 20, [0.1], seed=0).loss
+    model, data = Net(2, seed=0), torch.tensor(f)
+    parts = iter_sweep(model, data, y2, 20, [0.1], seed=0)
+    train(model, f, y2, 5, 0.1)
+    data.zero_()
+    *_, last = parts
+    assert np.array_equal(last.loss, expected)
+
+
+def test_iter_sweep_followed_under_autocast_computes_in_the_type_of_the_weights():
+    f, y2 = gendata(50, seed=0)
+    parts = iter_sweep(Net(2, seed=0), f, y2, 20, [0.1], seed=0)
+    with torch.autocast("cpu"):
+        *_, last = parts
+    assert np.array_equal(last.loss, sweep(Net(2, seed=0), f, y2, 20, [0.1], seed=0).loss)
+
+
+def test_adam_survives_a_gradient_whose_square_overflows_as_train_does():
+    f, y2 = gendata(20, seed=0)
+    net = Net(2, hidden=(), seed=0)
+    assert np.isfinite(train(copy.deepcopy(net), f * 1e25, y2, 5, 0.1, seed=0).loss).all()
+    assert np.isfinite(sweep(net, f * 1e25, y2, 5, [0.1], seed=0).loss).all()
+
+
+def test_a_block_counts_its_weights(monkeypatch):
+    sizes, real = [], MODULE.run
+    monkeypatch.setattr(MODULE, "run", lambda task: sizes.append(len(task.copies)) or real(task))
+    net = Net(2, hidden=(300, 300), seed=0)
+    monkeypatch.setattr(MODULE, "MEMORY", 3 * STATES * 4 * sum(part.numel() for part in net.parameters()))
+    sweep(net, *gendata(2, seed=0), 1, [0.001, 0.01, 0.1, 1.0])
+    assert sizes == [2, 2]
+
+
+def test_the_median_of_a_sweep_is_read_only():
+    result = sweep([Net(2, seed=0), Net(2, seed=1)], *gendata(20, seed=0), 2, [0.1])
+    assert not result.history(0).loss.flags.writeable

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from toylib import History, Net, Score, gendata, test, train
+from toylib import History, Net, Score, gendata, sweep, test, train, training
 from toylib.training import OPTIMIZERS
 
 LABELS = ("sum", "xor", "band")
@@ -428,3 +428,41 @@ def test_the_network_of_the_text_with_one_tanh_learns_as_well():
 def test_no_held_out_accuracy_beats_the_noise(noise):
     error = math.sqrt(noise * (1 - noise) / 2000)
     assert held_out("sum", noise=noise) <= 1 - noise + 3 * error
+
+
+def test_overlapping_trainings_give_back_the_threads_of_the_first(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    first, second = (training.few_threads(Net(2), 500) for _ in range(2))
+    try:
+        first.__enter__(), second.__enter__(), first.__exit__(None, None, None), second.__exit__(None, None, None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("call", [train, test])
+def test_autocast_is_refused(call):
+    f, y2 = gendata(20, seed=0)
+    options = {"epochs": 1, "lr": 0.1} if call is train else {}
+    with torch.autocast("cpu"), pytest.raises(ValueError, match="model doit .*autocast"):
+        call(Net(2, seed=0), f, y2, **options)
+
+
+def test_a_network_that_works_in_place_does_not_change_the_data():
+    data = torch.tensor([[-1.0, 1.0], [2.0, -3.0]])
+    test(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(2, 2)), data, [0, 1])
+    assert data.tolist() == [[-1.0, 1.0], [2.0, -3.0]]
+
+
+def test_the_default_device_does_not_matter():
+    f, y2 = gendata(20, seed=0)
+    expected = train(Net(2, seed=0), f, y2, 3, 0.1, batch_size=7, seed=0).loss
+    torch.set_default_device("meta")
+    try:
+        found = train(Net(2, seed=0), f, y2.argmax(axis=1), 3, 0.1, batch_size=7, seed=0).loss
+        swept = sweep(Net(2, seed=0), f, y2, 3, [0.1], batch_size=7, seed=0).loss[0]
+    finally:
+        torch.set_default_device(None)
+    assert np.array_equal(found, expected)
+    assert swept == pytest.approx(expected, abs=1e-6)

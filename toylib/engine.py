@@ -17,6 +17,7 @@ from toylib.network import Net
 
 tanh_backward = torch.ops.aten.tanh_backward.grad_input  # du gradient et de h = tanh(z), le gradient ⊙ (1 - h²)
 PLACES = 2  # tableaux d'une couche cachée : ses valeurs, leurs δ
+STATES = 8  # tableaux des poids : eux-mêmes, gradient, taux, ce qu'Adam en garde, et les résultats de passage
 
 Tensor = torch.Tensor
 
@@ -143,7 +144,7 @@ def _adam(weights: Tensor, lrs: Tensor, beta1: float = 0.9, beta2: float = 0.999
     def step(g: Tensor, factor: float) -> None:
         t = next(steps)
         m.lerp_(g, 1 - beta1)  # m ← β₁ m + (1 - β₁) g
-        v.lerp_(g * g, 1 - beta2)
+        v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         scale = torch.add(eps, v.sqrt(), alpha=(1 - beta2**t) ** -0.5)  # ε + √(v / (1 - β₂ᵗ))
         weights.addcmul_(lrs, m / scale, value=-factor / (1 - beta1**t))
 
@@ -196,7 +197,7 @@ def run(task: Task) -> Iterator[Epoch]:
         if task.batch_size >= len(x):  # un seul lot, dont l'ordre n'importe pas : l'aller est déjà fait
             update(net.backward(_slope(task, logits[-1], y)), next(factors))
             continue
-        order = torch.randperm(len(x), generator=generator)
+        order = torch.randperm(len(x), generator=generator, device="cpu")
         x, y = x[order], y[:, order]
         for batch_x, batch_y in zip(x.split(task.batch_size), y.split(task.batch_size, dim=1)):
             update(net.backward(_slope(task, net.forward(batch_x), batch_y)), next(factors))

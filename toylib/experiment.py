@@ -63,6 +63,7 @@ def toytest(
     figure = _figure(histories)
     if out is not None:
         figure.savefig(out, dpi=150)
+        plt.close(figure)
     return histories
 
 

@@ -27,6 +27,15 @@ def comma(number: float, digits: int = 3) -> str:
     return f"{Decimal(f'{number:.{digits}g}').normalize():f}".replace(".", ",")
 
 
+def counted(number: int, name: str) -> str:
+    """Écrit un nombre et ce qu'il compte, au pluriel à partir de deux.
+
+    >>> counted(1, "époque"), counted(100, "époque")
+    ('1 époque', '100 époques')
+    """
+    return f"{number} {name}" + "s" * (number > 1)
+
+
 def percent(share: float, digits: int = 3) -> str:
     """Écrit une part en pour cent, sans arrondir à 100 % ce qui n'y est pas.
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from toylib._checks import check_fits, check_list, check_whole, random_generator, refusing, require, shown
+from toylib._checks import check_fits, check_list, check_whole, refusing, require, shown
+from toylib._tensors import random_generator
 
 
 class Net(nn.Module):
@@ -62,7 +63,7 @@ def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     check_fits("hidden", nins * nout)
     layer, bound = nn.Linear(nins, nout, device="meta"), nins**-0.5  # nn.Linear(nins, nout), sans poids encore
     with refusing("hidden", "tenir en mémoire", f"une couche de {nout} × {nins} poids"):
-        weight, bias = torch.empty(nout, nins), torch.empty(nout)
+        weight, bias = torch.empty(nout, nins, device="cpu"), torch.empty(nout, device="cpu")
     layer.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
     layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
     return layer

@@ -12,9 +12,11 @@ from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from torch import nn
 from torch.nn.functional import one_hot
 
-from toylib._checks import as_tensors, check_choice, count_classes, require, shown
+from toylib._checks import check_choice, require, shown
+from toylib._tensors import as_tensors, check_weights, count_classes, mode
 from toylib.french import METRIC_NAMES, comma, percent
 from toylib.network import Net
 from toylib.sweep import Sweep, median
@@ -262,11 +264,11 @@ def check_drawn(name: str, classes: int) -> None:
     require(classes <= len(CLASSES), name, f"avoir {len(CLASSES)} classes au plus pour une figure", classes)
 
 
-def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
+def plot_boundary(model: nn.Module, data, target, ax: Axes | None = None) -> Axes:
     """Dessine dans le plan des deux entrées les régions que `model` attribue à chaque classe.
 
     Arguments :
-        model : un réseau à 2 entrées, et 2 à 6 sorties.
+        model : un `Net`, ou tout `nn.Module`, à 2 entrées, et 2 à 6 sorties ; il est mesuré en mode `eval`.
         data, target, ax : comme pour `plot_data`.
 
     Rend : `ax`. Lève : `ValueError` ou `TypeError`, comme `test`.
@@ -277,13 +279,13 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     >>> plot_boundary(Net(2, seed=0), [[0.1, -1], [-2, 0.3]], [0, 1], ax).get_xlabel()
     'Première entrée'
     """
-    x, labels = as_tensors(model, data, target)
-    found = f"{model.nins} et {model.nout}"
-    require(model.nins == 2 <= model.nout, "model", "avoir 2 entrées et 2 sorties au moins", found)
-    check_drawn("model", model.nout)
-    ax = plot_data(data, one_hot(labels, model.nout), ax)
-    sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype) for c in x.T]
+    x, labels = (part.cpu() for part in as_tensors(model, data, target))
+    require(x.shape[1] == 2, "model", "avoir 2 entrées, pour une figure", x.shape[1])
+    sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype, device="cpu") for c in x.T]
     shares = plane_shares(model, *sides)
+    require(len(shares) >= 2, "model", "avoir 2 sorties au moins", len(shares))
+    check_drawn("model", len(shares))
+    ax = plot_data(data, one_hot(labels, len(shares)), ax)
     left, right, bottom, top = (float(side[k]) for side in sides for k in (0, -1))
     ax.imshow(region_colors(shares), extent=(left, right, bottom, top), origin="lower", aspect="auto", zorder=0)
     for lead in leads(shares):
@@ -291,7 +293,7 @@ def plot_boundary(model: Net, data, target, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plane_shares(model: Net, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:
+def plane_shares(model: nn.Module, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:
     """La probabilité que `model` donne à chaque classe en chaque point d'une grille du plan des deux entrées.
 
     Rend : (classes, len(vertical), len(horizontal)), une ligne par ordonnée.
@@ -299,9 +301,9 @@ def plane_shares(model: Net, horizontal: torch.Tensor, vertical: torch.Tensor) -
     >>> plane_shares(Net(2, seed=0), torch.zeros(3), torch.zeros(4)).shape
     (2, 4, 3)
     """
-    plane = torch.cartesian_prod(horizontal, vertical)
-    with torch.inference_mode():
-        return model(plane).softmax(dim=1).T.unflatten(1, (len(horizontal), len(vertical))).mT.numpy()
+    plane = torch.cartesian_prod(horizontal, vertical).to(check_weights(model)[1])
+    with torch.inference_mode(), mode(model, training=False):
+        return model(plane).softmax(dim=1).T.unflatten(1, (len(horizontal), len(vertical))).mT.numpy(force=True)
 
 
 def region_colors(shares: np.ndarray) -> np.ndarray:

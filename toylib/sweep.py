@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,19 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from toylib._checks import (
-    as_tensors,
-    check_choice,
-    check_list,
-    check_rates,
-    check_valid,
-    check_weights,
-    check_whole,
-    random_generator,
-    require,
-    shown,
-)
-from toylib.engine import LOSSES, PLACES, UPDATES, Epoch, Task, run
+from toylib._checks import check_choice, check_fits, check_flags, check_list, check_rates, check_whole, require, shown
+from toylib._tensors import as_tensors, check_valid, check_weights, count_weights, random_generator
+from toylib.engine import LOSSES, PLACES, STATES, UPDATES, Epoch, Task, run
 from toylib.network import Net
 from toylib.schedules import Schedule, factors
 from toylib.training import History, few_threads, progress
@@ -93,7 +84,9 @@ def median(curves: np.ndarray) -> np.ndarray:
     [[0.3]]
     """
     curves = np.nan_to_num(curves, nan=np.inf, posinf=np.inf)
-    return curves if curves.ndim == 2 else np.median(curves, axis=0)
+    middle = curves if curves.ndim == 2 else np.median(curves, axis=0)
+    middle.setflags(write=False)
+    return middle
 
 
 def sweep(
@@ -179,8 +172,9 @@ def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule,
     planned = factors(schedule, epochs * math.ceil(n / batch_size))
     lrs = check_rates(lrs, len(models[0].tanh) + 1, sets[-1][0].dtype, planned)
     optimizer, loss = check_choice("optimizer", optimizer, UPDATES), LOSSES[check_choice("loss", loss, LOSSES)]
-    require(isinstance(weights, bool), "weights", "être vrai ou faux (`True` ou `False`)", shown(weights), TypeError)
-    copies = [(one, lr) for one in models for lr in lrs]
+    check_flags(weights=weights)
+    copies = [(one, lr) for one in deepcopy(models) for lr in lrs]  # qui parcourt `iter_sweep` peut entraîner model
+    check_fits("epochs", len(copies) * (epochs + 1) * (count_weights(models[0]) if weights else 1))
     task = Task(copies, sets, epochs, batch_size, optimizer, loss, planned, _state(seed, epochs, n), weights)
     shape = (len(lrs),) if isinstance(model, Net) else (len(models), len(lrs))
     return _Plan(np.array(lrs), shape, _blocks(task))
@@ -190,7 +184,8 @@ def _blocks(task: Task) -> list[Task]:
     """La tâche, en blocs de copies qui tiennent dans `MEMORY` octets."""
     model, samples = task.copies[0][0], max(len(x) for x, _ in task.sets)
     neurons = sum(layer.out_features for layer in (*model.hidden, model.output))
-    size = max(1, MEMORY // (PLACES * neurons * samples * model.output.weight.element_size()))
+    numbers = PLACES * neurons * samples + STATES * count_weights(model)
+    size = max(1, MEMORY // (numbers * model.output.weight.element_size()))
     starts = range(0, len(task.copies), size)
     return [task._replace(copies=task.copies[start : start + size]) for start in starts]
 
@@ -201,7 +196,7 @@ def _state(seed: int | None, epochs: int, n: int) -> torch.Tensor:
     state = random_generator(seed).get_state()
     if seed is None:
         for _ in range(epochs):
-            torch.randperm(n)
+            torch.randperm(n, device="cpu")
     return state
 
 
@@ -224,6 +219,7 @@ def _check_models(model) -> list[Net]:
 def _changes(model: Net) -> Iterator[tuple[str, object]]:
     """Ce qui ferait d'un réseau autre chose qu'un `Net`, et si c'est le cas ; chacun suppose que les précédents ne le
     sont pas."""
+    yield "un tanh qui n'est plus un tuple de booléens", not isinstance(model.tanh, tuple)
     modules, layers = list(model.modules()), [*(f"hidden.{i}." for i in range(len(model.tanh))), "output."]
     yield "d'autres couches", [type(one) for one in modules] != [Net, nn.ModuleList, *[nn.Linear] * len(layers)]
     names, weights = zip(*model.named_parameters(remove_duplicate=False))
@@ -237,7 +233,6 @@ def _changes(model: Net) -> Iterator[tuple[str, object]]:
     hooks = [hooks for one in modules for name, hooks in vars(one).items() if name.endswith("_hooks")]
     hooks += [one._backward_hooks or one._post_accumulate_grad_hooks for one in weights]
     yield "des crochets (`hooks`)", any(hooks) or nn.modules.module._has_any_global_hook()
-    yield "un calcul sous `torch.autocast`", torch.is_autocast_enabled("cpu")
 
 
 def _deliver(plan: _Plan, count: Callable[[int], object] = int) -> Iterator[Sweep]:
@@ -267,6 +262,7 @@ def _sweep(plan: _Plan, curves: dict[str, np.ndarray], length: int) -> Sweep:
 
 
 @torch.inference_mode()
+@torch.autocast("cpu", enabled=False)
 def _advance(task: Task, epochs: Iterator[Epoch]) -> dict[str, np.ndarray]:
     """Les courbes des époques suivantes, 10 ms environ ; rien, s'il n'y en a plus."""
     chunk, start = [], time.perf_counter()

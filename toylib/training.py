@@ -14,20 +14,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from toylib._checks import (
-    as_tensors,
-    check_batches,
-    check_choice,
-    check_lr,
-    check_optimizer,
-    check_real,
-    check_valid,
-    check_whole,
-    mode,
-    random_generator,
-    refusing,
-    require,
-)
+from toylib._checks import check_choice, check_lr, check_real, check_whole, refusing, require
+from toylib._tensors import as_tensors, check_batches, check_optimizer, check_valid, mode, random_generator
 from toylib.schedules import Schedule, factors
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -35,6 +23,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),  # SGD, où momentum=0.9 est déjà écrit
 }
+_BEFORE: list[int] = []  # le nombre de fils à rendre : celui d'avant le premier des entraînements en cours
 SMALL = 2**21  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que s'attendre
 
 
@@ -67,7 +56,7 @@ class History:
         [0.7, 0.2]
         """
         # zip(*scores) : d'abord toutes les pertes, puis toutes les exactitudes
-        curves = [np.array(curve) for curve in (*zip(*scores), *zip(*valid_scores))]
+        curves = [np.array(curve, dtype=float) for curve in (*zip(*scores), *zip(*valid_scores))]
         require(curves, "scores", "contenir au moins une mesure", "une suite vide")
         for curve in curves:
             curve.setflags(write=False)
@@ -155,7 +144,7 @@ def train(
     with mode(model, training=True), few_threads(model, len(x)), progress("Entraînement", epochs + 1) as bar:
         for epoch in range(epochs + 1):
             if epoch > 0:  # à l'époque 0, le réseau initial est seulement mesuré
-                order = torch.randperm(len(x), generator=generator)
+                order = torch.randperm(len(x), generator=generator, device="cpu")
                 x, labels = x[order], labels[order]
                 for batch_x, batch_labels in zip(x.split(batch_size), labels.split(batch_size)):
                     for group, rate in rates:
@@ -214,12 +203,13 @@ def few_threads(model: nn.Module, n: int) -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
-    threads, widest = torch.get_num_threads(), max(part.numel() for part in model.parameters())
+    threads, widest = (*_BEFORE, torch.get_num_threads())[0], max(part.numel() for part in model.parameters())
+    _BEFORE.append(threads)
     torch.set_num_threads(1 if widest * n < SMALL else threads)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(_BEFORE.pop())
 
 
 def _make_optimizer(optimizer: Any, model: nn.Module, lr: float, planned: Sequence[float]) -> torch.optim.Optimizer:

@@ -100,7 +100,7 @@ DISPLAY = """
 import time
 from io import BytesIO
 from toylib.explorer import LrExplorer
-from toylib.explorer.stage import make_figure
+from toylib.explorer.stage import make_figure, set_margins
 from toylib.explorer.views import format_u
 from toylib.plotting import format_axes
 def lasts(function):
@@ -108,7 +108,8 @@ def lasts(function):
     function()
     return time.perf_counter() - start
 def empty(views):
-    figure = make_figure((480 * (1 + len(views)), 400), 1 + len(views))
+    figure = make_figure((480 * (1 + len(views)), 400), 1 + len(views), "none")
+    set_margins(figure, 10, 1 + len(views))
     for ax in figure.axes[:2]:
         format_axes(ax, "loss")
     for ax in figure.axes[2:]:

@@ -31,12 +31,23 @@ def offered(field: str, value) -> list:
     >>> offered("epochs", [30, 100]), offered("hidden", (16, 16)), offered("hidden", [(4,), (16, 16)])
     ([30, 100], [(16, 16)], [(4,), (16, 16)])
     """
+    value = plain(value)
     several = isinstance(value, list | tuple | range)
     if field == "hidden":
         several = several and len(value) > 0 and all(isinstance(one, list | tuple) for one in value)
     values = value if several else [value]
     require(len(values), field, "offrir au moins une valeur", "une suite vide")
-    return [tuple(one) if isinstance(one, list) else one for one in values]
+    return [tuple(one) if isinstance(one, list) else one for one in map(plain, values)]
+
+
+def plain(value) -> object:
+    """`value`, ou, d'un tableau ou d'un tenseur, les nombres qu'il porte.
+
+    >>> import numpy as np
+    >>> plain(np.array(3)), plain(np.array([4, 4])), plain("adam")
+    (3, [4, 4], 'adam')
+    """
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def label(field: str, value) -> str:

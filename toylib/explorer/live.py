@@ -12,7 +12,8 @@ from IPython.core.pylabtools import print_figure
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice, require
+from toylib._checks import check_choice, require, shown
+from toylib.explorer.controls import plain
 from toylib.explorer.figures import keep_apart
 from toylib.explorer.stage import DPI, Stage
 from toylib.explorer.worker import LatestWorker, weakly
@@ -209,10 +210,11 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
+    values = {name: tuple(one) if isinstance(one := plain(value), list) else one for name, value in values.items()}
     for name, value in values.items():
         control = controls[check_choice("la commande", name, controls)]
         offer = range(most[name] + 1) if name in most else offer_of(control)
-        require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", repr(value))
+        require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", shown(value))
     for name, value in values.items():
         with controls[name].hold_sync():
             controls[name].value = value
@@ -224,4 +226,8 @@ def offer_of(control: widgets.Widget) -> Sequence:
     >>> offer_of(widgets.IntSlider(1, 1, 3))
     range(1, 4)
     """
-    return [one for _, one in control.options] if hasattr(control, "options") else range(control.min, control.max + 1)
+    return (
+        [one for _, one in control.options]
+        if hasattr(control, "options")
+        else range(control.min, control.max + 1, control.step)
+    )

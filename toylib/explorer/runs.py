@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from toylib._checks import as_tensors, check_pair, check_valid, count_classes, require, to_tensor
+from toylib._checks import check_fits, check_whole, require
+from toylib._tensors import as_tensors, check_pair, check_valid, count_classes, to_tensor
 from toylib.data import gendata
 from toylib.network import Net
 from toylib.sweep import Sweep, iter_sweep
@@ -127,8 +128,10 @@ class Runs:
     """
 
     def __init__(self, valid: int = 0, weights: bool = False, cache: bool = True) -> None:
-        self._valid, self._weights, self._cache = valid, weights, cache
+        self._valid, self._weights, self._cache = check_whole("valid", valid), weights, cache
+        check_fits("valid", 2 * self._valid)
         self._kept: OrderedDict[Config, Run] = OrderedDict()
+        self._finals: dict[Config, float] = {}
         self._bytes = 0
 
     def recall(self, config: Config) -> Run | None:
@@ -149,21 +152,24 @@ class Runs:
         self._keep(run)
 
     def fill(self, config: Config, stale: Callable[[], bool]) -> bool:
-        """Entraîne ensemble à tous les taux de `LR_GRID` qui manquent, si tous tiennent dans `CACHE`.
+        """Entraîne ensemble à tous les taux de `LR_GRID` qui manquent, si tous tiennent dans `CACHE` ; si seuls leurs
+        poids n'y tiennent pas, n'en garde que la perte finale.
 
-        Rend : vrai si des entraînements s'ajoutent à ceux que l'on retient.
+        Rend : vrai si quelque chose s'ajoute à ce que l'on retient.
         """
         known = self._kept.get(config)
-        missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in self._kept]
-        # S'ils ne tiennent pas tous, les premiers seraient oubliés avant les derniers.
-        if known is None or not missing or known.size() * len(LR_GRID) > CACHE:
+        if known is None or known._replace(weights=None).size() * len(LR_GRID) > CACHE:
             return False
-        for part in self.sweep(config, missing):  # noqa: B007 (le dernier sert plus bas)
+        whole = known.size() * len(LR_GRID) <= CACHE  # sinon, les premiers seraient oubliés avant les derniers
+        missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in (self._kept if whole else self._finals)]
+        if not missing:
+            return False
+        for part in self.sweep(config, missing, weights=whole and self._weights):  # noqa: B007 (le dernier sert ensuite)
             if stale():
                 return False
         for k, lr in enumerate(missing):
             weights = None if part.weights is None else part.weights[k].copy()
-            self._keep(Run(config._replace(lr=lr), part.history(k), weights, None))
+            self._keep(Run(config._replace(lr=lr), part.history(k), weights, None), whole=whole)
         return True
 
     def rehearse(self, config: Config, lrs: Sequence[float]) -> Sweep:
@@ -178,22 +184,25 @@ class Runs:
 
     def finals(self, config: Config) -> np.ndarray:
         """La perte finale à chaque taux de `LR_GRID`, (61,) ; NaN là où elle n'est pas encore connue."""
-        runs = [self._kept.get(config._replace(lr=lr)) for lr in LR_GRID]
-        # fmin ne garde pas NaN : une perte qui n'en est plus une reste en haut de la courbe.
-        return np.array([np.nan if run is None else np.fmin(run.history.loss[-1], 1e30) for run in runs])
+        return np.array([self._finals.get(config._replace(lr=lr), np.nan) for lr in LR_GRID])
 
-    def sweep(self, config: Config, lrs: Sequence[float], models: Sequence[Net] = ()) -> Iterator[Sweep]:
-        """Le balayage de `lrs` par le réseau de `config`, ou par `models`.
+    def sweep(
+        self, config: Config, lrs: Sequence[float], models: Sequence[Net] = (), weights: bool | None = None
+    ) -> Iterator[Sweep]:
+        """Le balayage de `lrs` par le réseau de `config`, ou par `models` ; `weights` dit s'il en faut les poids.
 
         Lève, sans rien entraîner : `ValueError` ou `TypeError` pour ce qui ne convient pas dans `config`.
         """
         options = {"optimizer": config.optimizer, "batch_size": config.batch_size, "schedule": config.schedule}
         options |= {"seed": config.seed, "valid": config.valid(self._valid), "weights": self._weights}
+        options |= {} if weights is None else {"weights": weights}
         return iter_sweep(models or config.net(), *config.data(), config.epochs, lrs, **options)
 
-    def _keep(self, run: Run) -> None:
-        """Retient `run`, et oublie les plus anciens au-delà de `CACHE` octets."""
-        if not self._cache:
+    def _keep(self, run: Run, *, whole: bool = True) -> None:
+        """Retient `run`, ou sa seule perte finale, et oublie les plus anciens au-delà de `CACHE` octets."""
+        # fmin ne garde pas NaN : une perte qui n'en est plus une reste en haut de la courbe.
+        self._finals[run.config] = np.fmin(run.history.loss[-1], 1e30)
+        if not (self._cache and whole):
             return
         self._bytes += run.size()
         self._kept[run.config] = run._replace(seconds=None)

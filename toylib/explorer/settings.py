@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from toylib._checks import check_choice, check_lr, check_real, check_whole, require, shown
+from toylib._checks import check_choice, check_fits, check_list, check_lr, check_real, check_whole, require, shown
 from toylib.explorer.runs import LR_GRID, Config, Given, Runs
 from toylib.explorer.views import PANELS
 from toylib.french import SCHEDULE_NAMES
@@ -14,8 +14,8 @@ POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre ind
 
 def check_given(data: object, valid: object, rules: dict[str, object]) -> Given | None:
     """Les données à soi, s'il y en a ; ni n, ni rule, ni noise, ni un nombre d'échantillons à tirer ne vont avec."""
-    if data is None:
-        return None
+    if data is None or isinstance(data, Given):
+        return data
     for name, value in rules.items():
         require(value is None, name, "être absent : data donne les données", shown(value))
     return Given.of(data, None if isinstance(valid, int) and valid == 0 else valid)
@@ -23,7 +23,9 @@ def check_given(data: object, valid: object, rules: dict[str, object]) -> Given 
 
 def check_views(views: Sequence[str], given: Given | None) -> list[str]:
     """Les vues, par leur nom ; la frontière demande deux entrées, et une couleur par classe."""
-    views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views or [None])]
+    views = check_list("views", views, "une suite de vues") or [None]
+    views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views)]
+    require(len(set(views)) == len(views), "views", "être fait de vues différentes", shown(views))
     boundary = given is not None and "boundary" in views
     if boundary:
         require(given.shape[0] == 2, "data[0]", 'avoir 2 entrées, pour la vue "boundary"', given.shape[0])
@@ -40,6 +42,8 @@ def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Give
         check_whole("epochs", config.epochs)
         check_choice("schedule", config.schedule, SCHEDULE_NAMES)
         runs.sweep(config._replace(epochs=0), [config.lr])  # qui ne coûte rien, et refuse tout le reste
+        n = config.n or len(given.data[0])
+        check_fits("epochs", config.epochs * math.ceil(n / (config.batch_size or n)))
     return first
 
 

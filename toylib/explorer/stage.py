@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 DPI = 100  # pixels par pouce : la taille d'une figure se donne en pixels
+BLACK = "#000001"  # ce qui reste noir : sur un fond de couleur, l'encre du thème pourrait ne pas se voir
 PLAIN = {"svg.fonttype": "none", "image.composite_image": False}
 
 

@@ -3,7 +3,7 @@
 from toylib.explorer.controls import FIELDS, label
 from toylib.explorer.runs import Config, Run
 from toylib.explorer.settings import POINTS
-from toylib.french import OPTIMIZER_NAMES, comma, percent
+from toylib.french import OPTIMIZER_NAMES, comma, counted, percent
 
 WIDE = 100  # rapport de deux écarts-types d'entrées à partir duquel la ligne d'état le dit
 
@@ -48,4 +48,4 @@ def fate_of(run: Run, challenge: tuple[float, int] | None) -> tuple[bool, str] |
     reached = run.history.epochs_to(accuracy)
     met = reached is not None and reached <= epochs
     fate = f"✓ relevé à l'époque {reached}" if met else "pas encore relevé"
-    return met, f"Défi : exactitude ≥ {percent(accuracy)} en {epochs} époques au plus · {fate}"
+    return met, f"Défi : exactitude ≥ {percent(accuracy)} en {counted(epochs, 'époque')} au plus · {fate}"

@@ -12,7 +12,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from toylib.explorer.runs import LR_GRID, Config, Run
-from toylib.explorer.stage import make_figure, set_margins
+from toylib.explorer.stage import BLACK, make_figure, set_margins
 from toylib.plotting import CLASSES, STYLES, drawable, format_axes, leads, plane_shares, plot_data, put_ticks
 
 # `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le refait, `draw(scene)` donne aux artistes
@@ -22,7 +22,6 @@ PINS = 3
 GHOST = {"color": "#888888", "linestyle": (0, (3, 2))}
 PLANE = 64  # points par côté du plan où la frontière est cherchée
 NOWHERE = Path([(0, 0), (0, 0)])
-BLACK = "#000001"  # sur un fond de couleur, l'encre du thème pourrait ne pas se voir
 
 
 class Scene(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import traitlets
 
-from toylib._checks import check_file, check_whole
+from toylib._checks import check_file, check_flags
 from toylib.explorer.controls import make_button, make_control, offered
 from toylib.explorer.live import Demo, assign, offer_of
 from toylib.explorer.page import KINDS, write_page
@@ -89,21 +89,23 @@ class LrExplorer(Demo):
         projector: bool = False,
         cache: bool = True,
     ) -> None:
+        check_flags(pin=pin, restart=restart, stop=stop, projector=projector, cache=cache)
         points = {"n": n, "rule": rule, "noise": noise}
         given = check_given(data, valid, points)
+        valid = 0 if given else valid
         if given is None:
             points = {field: default if points[field] is None else points[field] for field, default in POINTS.items()}
         fields = {**points, "hidden": hidden, "epochs": epochs}
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
         views = check_views(views, given)
-        self._runs = Runs(0 if given else check_whole("valid", valid), "boundary" in views, cache)
+        self._runs = Runs(valid, "boundary" in views, cache)
         self._first = check_first(lr, optimizer, choices, given, self._runs)
         self._challenge = check_challenge(challenge)
         font, status = (19, 30) if projector else (13, 20)
         self._views, self._panels = views, make_panels(views, font)
         kept = tuple(view for view in views if view != "boundary") or ("curves",)
-        self._asked = {"data": data, "valid": valid, "views": kept, "challenge": challenge, "projector": projector}
+        self._asked = {"data": given, "valid": valid, "views": kept, "challenge": challenge, "projector": projector}
         rows = self._build(choices, "boundary" in views, pin, restart, stop)
         self._reset(self._first)
         self._start(rows, *(panel.figure for panel in self._panels), font=font, status=status)
@@ -234,13 +236,16 @@ class LrExplorer(Demo):
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
         if self._last is not None:
             kept = [pin for pin in self._pins if pin["name"] != self._last["name"]]
-            self._pins = (*kept, self._last)[-PINS:]
-            self._submit()
+            self._show_pins(*kept, self._last)
 
     def clear_pins(self) -> None:
         """Retire toutes les épingles."""
-        self._pins = ()
-        self._submit()
+        self._show_pins()
+
+    def _show_pins(self, *pins: dict) -> None:
+        """Épingle ces images, les dernières ; le navigateur les peint sans rien entraîner."""
+        self._pins = pins[-PINS:]
+        self.stage.pins = list(self._pins)
 
     def _follow(self, change: dict) -> None:
         """Le curseur d'époque va jusqu'à la dernière, et y reste s'il y était."""
@@ -271,11 +276,12 @@ class LrExplorer(Demo):
         """Au repos : calcule d'avance les autres taux, et donne au navigateur de quoi les peindre tous."""
         if values is None or self.stage.known(self._key(values)):
             return
-        self._runs.fill(self._config(values), stale)
-        frames = []
+        added, frames = self._runs.fill(self._config(values), stale), []
         for lr in LR_GRID:
             run = self._runs.recall(self._config({**values, "lr": lr}))
             if run is None or stale():
+                if added and not stale():
+                    self._paint(self._run, values)  # la courbe en U s'est complétée
                 return
             frames.append(self._frame(run, {**values, "lr": lr}))
         self.stage.recall = frames

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
 from toylib import Net
-from toylib._checks import as_tensors, check_lr, check_whole, require
+from toylib._checks import check_lr, check_whole, require
+from toylib._tensors import as_tensors
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -60,8 +61,8 @@ def run_pass(model: Net, data, target) -> Pass:
     ([(2, 2), (2, 2), (2, 2)], 0.83)
     """
     x, labels = as_tensors(model, data, target)
-    found = f"tanh = {model.tanh}"
-    require(model.tanh == (True, True), "model", "avoir deux couches cachées, avec tanh", found)
+    tanh = getattr(model, "tanh", None)
+    require(tanh == (True, True), "model", "avoir deux couches cachées, avec tanh", f"tanh = {tanh}")
     values, sums = [x], []
     for layer in _layers(model):
         sums.append(layer(values[-1]))

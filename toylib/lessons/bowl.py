@@ -9,7 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_list, check_lr, check_lrs, check_real, check_whole, require, to_tensor
+from toylib._checks import check_list, check_lr, check_lrs, check_real, check_whole, require
+from toylib._tensors import to_tensor
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure

@@ -65,7 +65,7 @@ def draw_weights(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     >>> draw_weights(3)[0].shape
     (3,)
     """
-    return tuple(np.random.default_rng(seed).normal(size=(2, check_whole("n", n, 1))))
+    return tuple(np.random.default_rng(check_whole("seed", seed)).normal(size=(2, check_whole("n", n, 1))))
 
 
 def output_and_curvature(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:

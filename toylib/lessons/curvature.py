@@ -9,7 +9,8 @@ import torch
 from torch.func import functional_call, grad, jvp, vmap
 
 from toylib import Net
-from toylib._checks import as_tensors, check_choice
+from toylib._checks import check_choice
+from toylib._tensors import as_tensors
 from toylib.engine import LOSSES
 
 DIRECTIONS = 100  # au plus

@@ -201,6 +201,7 @@ def edge_explorer(steps: int = 4000, seed: int = 0) -> Demo:
     'limite 2/lr = 5'
     >>> demo.close()
     """
+    check_whole("steps", steps, 1)
     figure = make_figure((960, 460), columns=2)
     artists = _draw_axes(*figure.axes, steps)
     data, model = gendata(100, rule="band", seed=0), Net(2, seed=seed).double()

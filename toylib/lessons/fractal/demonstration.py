@@ -14,14 +14,13 @@ from matplotlib.patches import Rectangle
 from toylib._checks import check_choice, check_list, check_whole, require
 from toylib.explorer.controls import STYLE, make_button
 from toylib.explorer.live import Demo
-from toylib.explorer.stage import make_figure
+from toylib.explorer.stage import BLACK, make_figure
 from toylib.french import comma, percent
 from toylib.lessons.fractal.maps import START, Map, Problem, Region, colors, format_map, make_problem
 from toylib.lessons.fractal.tiles import iter_map
 
 NOTCHES = 32  # crans par côté, pour le rectangle de l'explorateur
 MIDDLE = (14, 18)  # le rectangle à l'arrivée dans une région : un huitième de chaque côté
-BLACK = "#000001"  # sur une carte en couleurs, l'encre du thème pourrait ne pas se voir
 
 
 def map_explorer(problem: Problem | None = None, region: Region = START, **options) -> "MapExplorer":

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from toylib import Net, gendata
-from toylib._checks import as_tensors, check_real, check_whole, require
+from toylib._checks import check_real, check_whole, require
+from toylib._tensors import as_tensors
 from toylib.french import comma
 from toylib.plotting import put_ticks
 
@@ -290,4 +291,4 @@ def format_map(ax: Axes, region: Region) -> None:
     ax.set(xlabel="Taux de la couche cachée : 10 puissance…", ylabel="Taux de la sortie : 10 puissance…")
     ax.locator_params(nbins=5)
     for axis in (ax.xaxis, ax.yaxis):
-        put_ticks(axis, name=lambda power: comma(power, 10).replace("-", "−"))
+        put_ticks(axis, name=lambda power: comma(power, 10))

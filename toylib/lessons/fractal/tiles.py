@@ -55,6 +55,8 @@ def iter_map(
     resolution, tile = check_whole("resolution", resolution, 2), check_whole("tile", tile, 1)
     region, work = Region(*region).check(resolution), partial(pair_values, problem.check())
     values = np.full((resolution, resolution), np.nan) if start is None else start.values
+    same = start is None or start.region == region
+    require(same, "start", "être une carte de la même région", start and start.region)
     require(values.shape == (resolution, resolution), "start", f"avoir {resolution} points par côté", len(values))
     result, rates = Map(region, values), region.rates(resolution).reshape(-1, 2)
     yield result
