@@ -109,9 +109,9 @@ def lasts(function):
     return time.perf_counter() - start
 def empty(views):
     figure = make_figure((480 * (1 + len(views)), 400), 1 + len(views), "none")
-    set_margins(figure, 10, 1 + len(views))
-    for ax in figure.axes[:2]:
-        format_axes(ax, "loss")
+    set_margins(figure, 10, 1 + len(views), above=2.2)
+    for ax, metric in zip(figure.axes, ("loss", "accuracy")):
+        format_axes(ax, metric)
     for ax in figure.axes[2:]:
         format_u(ax)
     return min(lasts(lambda: figure.savefig(BytesIO(), format="png", dpi=80)) for _ in range(5))
