@@ -469,7 +469,7 @@ def test_pins_do_not_resume_a_stopped_training(explorer):
 def test_one_epoch_is_singular():
     explorer = LrExplorer(epochs=1, n=20, challenge=(0.99, 1))
     explorer.wait()
-    assert "en 1 époque au plus" in explorer.stage.frame["challenge"][1]
+    assert "en 1\xa0époque au plus" in explorer.stage.frame["challenge"][1]
     explorer.close()
 
 

@@ -31,9 +31,9 @@ def counted(number: int, name: str) -> str:
     """Écrit un nombre et ce qu'il compte, au pluriel à partir de deux.
 
     >>> counted(1, "époque"), counted(100, "époque")
-    ('1 époque', '100 époques')
+    ('1\xa0époque', '100\xa0époques')
     """
-    return f"{number} {name}" + "s" * (number > 1)
+    return f"{number} {name}" + "s" * (number > 1)
 
 
 def percent(share: float, digits: int = 3) -> str:
