@@ -285,6 +285,7 @@ CASES = [
     (lambda: LrExplorer(views=("u", "u")), ValueError, "views", "différentes"),
     (lambda: LrExplorer(views=5), TypeError, "views", "5"),
     (lambda: LrExplorer(pin="non"), TypeError, "pin", "'non'"),
+    (lambda: LrExplorer(n=torch.tensor(3, device="meta")), TypeError, "n", "meta"),
     (lambda: LrExplorer(valid=10**9), ValueError, "valid", "2000000000"),
     (lambda: edge_explorer(-1), ValueError, "steps", "-1"),
     (lambda: run_pass(nn.Linear(2, 2), F, Y2), ValueError, "model", "tanh = None"),

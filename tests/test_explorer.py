@@ -682,7 +682,7 @@ def test_restart_brings_everything_back(full):
     press(full, "Recommencer")
     full.wait()
     assert full._run.config == full._first
-    assert full._pins == ()
+    assert full.stage.pins == []
     assert full._epoch.value == 12
 
 

@@ -430,7 +430,7 @@ def test_no_held_out_accuracy_beats_the_noise(noise):
     assert held_out("sum", noise=noise) <= 1 - noise + 3 * error
 
 
-def test_overlapping_trainings_give_back_the_threads_of_the_first(monkeypatch):
+def test_overlapping_trainings_give_back_the_threads_of_the_first():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     first, second = (training.few_threads(Net(2), 500) for _ in range(2))

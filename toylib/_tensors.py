@@ -27,7 +27,7 @@ def to_tensor(name: str, values: Any, dtype: torch.dtype | None = None, device: 
         if tensor.layout != torch.strided or tensor.is_nested or tensor.is_complex():
             raise TypeError
         kind = dtype or (torch.int64 if tensor.dtype == torch.int64 else torch.float64)
-        return tensor.detach().to(device, kind, copy=True)  # ni un réseau ni l'appelant n'y changeront rien
+        return tensor.detach().to(device, kind, copy=tensor is values)  # à nous : `_from_numpy` a déjà copié le sien
 
 
 _ARRAY = "être un tableau de nombres réels, dense"

@@ -2,7 +2,7 @@
 
 Le gradient est celui que la leçon 05 calcule à la main, à une dimension près, les K copies : les valeurs d'une couche
 sont de forme (K, n, largeur), ses poids de forme (K, largeur, entrées). Les logits seuls sont en colonnes, de forme
-(K, nout, n), où softmax se calcule dix fois plus vite.
+(K, nout, n), où softmax se calcule cinq à dix fois plus vite.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from toylib._checks import check_choice, require, shown
-from toylib._tensors import as_tensors, check_weights, count_classes, mode
+from toylib._tensors import as_tensors, count_classes, mode
 from toylib.french import METRIC_NAMES, comma, percent
 from toylib.network import Net
 from toylib.sweep import Sweep, median
@@ -301,7 +301,7 @@ def plane_shares(model: nn.Module, horizontal: torch.Tensor, vertical: torch.Ten
     >>> plane_shares(Net(2, seed=0), torch.zeros(3), torch.zeros(4)).shape
     (2, 4, 3)
     """
-    plane = torch.cartesian_prod(horizontal, vertical).to(check_weights(model)[1])
+    plane = torch.cartesian_prod(horizontal, vertical).to(next(model.parameters()).device)
     with torch.inference_mode(), mode(model, training=False):
         return model(plane).softmax(dim=1).T.unflatten(1, (len(horizontal), len(vertical))).mT.numpy(force=True)
 

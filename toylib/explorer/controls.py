@@ -1,6 +1,7 @@
 """Les commandes de l'explorateur : une liste de valeurs offre un choix, une valeur seule n'en offre pas."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import ipywidgets as widgets
 
@@ -37,17 +38,19 @@ def offered(field: str, value) -> list:
         several = several and len(value) > 0 and all(isinstance(one, list | tuple) for one in value)
     values = value if several else [value]
     require(len(values), field, "offrir au moins une valeur", "une suite vide")
-    return [tuple(one) if isinstance(one, list) else one for one in map(plain, values)]
+    return [plain(one) for one in values]
 
 
 def plain(value) -> object:
-    """`value`, ou, d'un tableau ou d'un tenseur, les nombres qu'il porte.
+    """`value`, ou les nombres que porte un tableau ou un tenseur ; une liste devient un tuple.
 
     >>> import numpy as np
-    >>> plain(np.array(3)), plain(np.array([4, 4])), plain("adam")
-    (3, [4, 4], 'adam')
+    >>> plain(np.array(3)), plain([4, 4]), plain("adam")
+    (3, (4, 4), 'adam')
     """
-    return value.tolist() if hasattr(value, "tolist") else value
+    with suppress(Exception):  # ce qui n'est pas un tableau, un tenseur « meta » qui n'a pas de valeur
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
 
 
 def label(field: str, value) -> str:

@@ -210,7 +210,7 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
-    values = {name: tuple(one) if isinstance(one := plain(value), list) else one for name, value in values.items()}
+    values = {name: plain(value) for name, value in values.items()}
     for name, value in values.items():
         control = controls[check_choice("la commande", name, controls)]
         offer = range(most[name] + 1) if name in most else offer_of(control)

@@ -124,7 +124,7 @@ class Runs:
     """Entraîne, et retient jusqu'à `CACHE` octets d'entraînements, les plus récents.
 
     Arguments : `valid`, le nombre d'échantillons de validation (0 : aucun) ; `weights`, vrai pour garder les
-    poids de chaque époque ; `cache`, faux pour ne rien retenir.
+    poids de chaque époque ; `cache`, faux pour n'en retenir que la perte finale.
     """
 
     def __init__(self, valid: int = 0, weights: bool = False, cache: bool = True) -> None:
@@ -164,7 +164,7 @@ class Runs:
         missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in (self._kept if whole else self._finals)]
         if not missing:
             return False
-        for part in self.sweep(config, missing, weights=whole and self._weights):  # noqa: B007 (le dernier sert ensuite)
+        for part in self.sweep(config, missing, whole=whole):  # noqa: B007 (le dernier sert ensuite)
             if stale():
                 return False
         for k, lr in enumerate(missing):
@@ -187,15 +187,14 @@ class Runs:
         return np.array([self._finals.get(config._replace(lr=lr), np.nan) for lr in LR_GRID])
 
     def sweep(
-        self, config: Config, lrs: Sequence[float], models: Sequence[Net] = (), weights: bool | None = None
+        self, config: Config, lrs: Sequence[float], models: Sequence[Net] = (), *, whole: bool = True
     ) -> Iterator[Sweep]:
-        """Le balayage de `lrs` par le réseau de `config`, ou par `models` ; `weights` dit s'il en faut les poids.
+        """Le balayage de `lrs` par le réseau de `config`, ou par `models` ; sans les poids, si `whole` est faux.
 
         Lève, sans rien entraîner : `ValueError` ou `TypeError` pour ce qui ne convient pas dans `config`.
         """
         options = {"optimizer": config.optimizer, "batch_size": config.batch_size, "schedule": config.schedule}
-        options |= {"seed": config.seed, "valid": config.valid(self._valid), "weights": self._weights}
-        options |= {} if weights is None else {"weights": weights}
+        options |= {"seed": config.seed, "valid": config.valid(self._valid), "weights": self._weights and whole}
         return iter_sweep(models or config.net(), *config.data(), config.epochs, lrs, **options)
 
     def _keep(self, run: Run, *, whole: bool = True) -> None:

@@ -63,7 +63,6 @@ class LrExplorer(Demo):
 
     _run: Run | None = None
     _last: dict | None = None  # l'image de `_run`
-    _pins: tuple[dict, ...] = ()
     _backgrounds: Sequence = ()
 
     def __init__(
@@ -235,17 +234,12 @@ class LrExplorer(Demo):
     def pin_curve(self) -> None:
         """Épingle la dernière courbe achevée ; au-delà de trois, la plus ancienne s'en va."""
         if self._last is not None:
-            kept = [pin for pin in self._pins if pin["name"] != self._last["name"]]
-            self._show_pins(*kept, self._last)
+            kept = [pin for pin in self.stage.pins if pin["name"] != self._last["name"]]
+            self.stage.pins = [*kept, self._last][-PINS:]
 
     def clear_pins(self) -> None:
         """Retire toutes les épingles."""
-        self._show_pins()
-
-    def _show_pins(self, *pins: dict) -> None:
-        """Épingle ces images, les dernières ; le navigateur les peint sans rien entraîner."""
-        self._pins = pins[-PINS:]
-        self.stage.pins = list(self._pins)
+        self.stage.pins = []
 
     def _follow(self, change: dict) -> None:
         """Le curseur d'époque va jusqu'à la dernière, et y reste s'il y était."""
@@ -302,12 +296,11 @@ class LrExplorer(Demo):
         return True
 
     def _paint(self, run: Run, values: dict) -> None:
-        """Montre `run` et les épinglées, à moins que le navigateur ne l'ait déjà fait."""
+        """Montre `run`, à moins que le navigateur ne l'ait déjà fait."""
         with self.stage.hold_sync():
             if self._reset(run.config):
                 self.stage.recall = []  # leurs axes ne sont plus ceux que l'on voit
                 self.stage.redraw()
-            self.stage.pins = list(self._pins)
             frame = self.stage.known(self._key(values))
             if frame is None:
                 frame = self._frame(run, values)
