@@ -21,6 +21,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -436,9 +437,10 @@ def _wait_for_server(process, runtime, token):
         if process.poll() is not None:
             raise _stopped(runtime)
         for path in runtime.glob("jpserver-*.json"):
-            with contextlib.suppress(ValueError, OSError):  # pas encore écrit en entier, ou déjà effacé
+            with contextlib.suppress(ValueError, OSError):  # à moitié écrit, déjà effacé, ou pas encore à l'écoute
                 server = json.loads(path.read_text("utf-8"))
                 if server["token"] == token:
+                    socket.create_connection((server["hostname"], server["port"]), 1).close()
                     return server
         time.sleep(0.1)
     raise Missing("JupyterLab ne répond pas au bout d'une minute.")

@@ -295,6 +295,21 @@ c.ServerApp.extra_template_paths, c.ExtensionApp.open_browser = ["/rien"], True
 """
 
 
+def test_the_address_is_given_once_the_server_listens(tmp_path):
+    """JupyterLab écrit son adresse un instant avant d'écouter : le navigateur qui l'ouvrirait alors serait refusé."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with process, socket.socket() as door, ThreadPoolExecutor() as pool:
+        door.bind(("127.0.0.1", 0))
+        server = {"hostname": "127.0.0.1", "port": door.getsockname()[1], "token": "essai"}
+        (tmp_path / "jpserver-1.json").write_text(json.dumps(server))
+        waiting = pool.submit(cours._wait_for_server, process, tmp_path, "essai")
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        door.listen()
+        assert waiting.result(30) == server
+        process.kill()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows arrête de force, toujours")
 def test_a_server_that_does_not_end_is_stopped_by_force():
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
