@@ -55,7 +55,7 @@ def test_one_bit_of_the_weights_changes_a_chaotic_curve_and_nothing_else(found):
 
 
 def test_two_threads_are_two(found):
-    assert found["deux-fils"]["fils"] == 2
+    assert found["avx2"]["fils"] == 2
 
 
 @pytest.mark.parametrize("machine", PROCESSORS)
