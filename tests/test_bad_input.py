@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from contextlib import closing
 from fractions import Fraction
 
 import numpy as np
@@ -27,9 +28,11 @@ from toylib import (
 )
 from toylib.explorer import LrExplorer
 from toylib.lessons.backprop import run_pass
-from toylib.lessons.catapult import draw_weights
+from toylib.lessons.bowl import descend, plot_bowl, plot_distance, race
+from toylib.lessons.catapult import catapult, draw_weights, plot_catapult
 from toylib.lessons.curvature import max_curvature
 from toylib.lessons.edge import edge_explorer
+from toylib.lessons.noise_floor import noisy_descents
 from toylib.lessons.range_test import plot_range_test, range_test
 from toylib.plotting import plot_data
 from toylib.schedules import cosine
@@ -46,6 +49,15 @@ def _train(data=F, target=Y2, epochs=3, lr=0.1, **options):
 
 def _sweep(model=None, data=F, target=Y2, epochs=3, lrs=(0.1, 1.0), **options):
     return sweep(model or Net(2, seed=0), data, target, epochs, lrs, **options)
+
+
+def explorer_wait(timeout):
+    with closing(LrExplorer(n=20, epochs=1)) as explorer:
+        explorer.wait(timeout)
+
+
+def _axes():
+    return plt.subplots(1, 2)[1]
 
 
 def changed(change):
@@ -162,6 +174,7 @@ CASES = [
     (lambda: _train(target=np.zeros(20, "M8[s]")), TypeError, "target", "datetime64[s]"),
     (lambda: _train(target=np.zeros(20, [("a", float)])), TypeError, "target", "('a', '<f8')"),
     (lambda: _train(np.ma.array(F, mask=F > 0)), ValueError, "data", "masquée"),
+    (lambda: _train(list(np.ma.array(F, mask=F > 0))), ValueError, "data", "masquée"),
     (lambda: _train([[2**70, 1]] * 20), TypeError, "data", "list de dtype object"),
     (lambda: _train([torch.ones(2, requires_grad=True)] * 20), TypeError, "data", "list"),
     (lambda: _train(torch.tensor(F).to_sparse()), TypeError, "data", "sparse_coo"),
@@ -286,6 +299,18 @@ CASES = [
     (lambda: LrExplorer(views=5), TypeError, "views", "5"),
     (lambda: LrExplorer(pin="non"), TypeError, "pin", "'non'"),
     (lambda: LrExplorer(n=torch.tensor(3, device="meta")), TypeError, "n", "meta"),
+    (lambda: LrExplorer(views=("boundary",), epochs=10**6), ValueError, "epochs", "354000354"),
+    (lambda: explorer_wait("5"), TypeError, "timeout", "'5'"),
+    (lambda: explorer_wait(-1), ValueError, "timeout", "-1"),
+    (lambda: descend(0.1, steps=10**12), ValueError, "steps", "2000000000000"),
+    (lambda: race("0,1", 0.5), TypeError, "lr", "'0,1'"),
+    (lambda: race(-1, 2), ValueError, "lr", "-1.0"),
+    (lambda: noisy_descents([0.1] * 10, 1, copies=10**8), ValueError, "copies", "1100000000"),
+    (lambda: catapult(1.9, n=10**10), ValueError, "n", "10000000000"),
+    (lambda: plot_bowl(descend(0.1), ax=_axes()), TypeError, "ax", "ndarray"),
+    (lambda: plot_distance(descend(0.1), _axes()), TypeError, "ax", "ndarray"),
+    (lambda: plot_catapult(catapult(1.9), 3), TypeError, "axes", "3"),
+    (lambda: plot_catapult(catapult(1.9), [3, 4]), TypeError, "ax", "int"),
     (lambda: LrExplorer(valid=10**9), ValueError, "valid", "2000000000"),
     (lambda: edge_explorer(-1), ValueError, "steps", "-1"),
     (lambda: run_pass(nn.Linear(2, 2), F, Y2), ValueError, "model", "tanh = None"),

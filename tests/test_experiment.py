@@ -1,5 +1,6 @@
 """toytest et sa commande."""
 
+import os
 import subprocess
 import sys
 
@@ -75,6 +76,21 @@ def test_the_command_writes_the_figure(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
     assert f"Figure écrite dans {out}" in done.stdout
     assert Image.open(out).size == (2100, 840)
+
+
+@pytest.mark.lent
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_the_command_says_nothing_in_english_when_nobody_reads_or_nothing_can_write_it(encoding, tmp_path):
+    command = [sys.executable, "-m", "toylib", "--lrs", "1e30", "--epochs", "1", "--out", str(tmp_path / "a.png")]
+    variables = {**os.environ, "PYTHONIOENCODING": encoding}
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as closed:
+        deaf = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, env=variables)
+    heard = subprocess.run(command, capture_output=True, env=variables)
+    assert (deaf.stderr, heard.stderr) == (b"", b"")
+    assert (deaf.returncode, heard.returncode) == (0, 0)
+    assert (tmp_path / "a.png").exists()
 
 
 def test_help_is_in_french(capsys):

@@ -21,7 +21,6 @@ from PIL import Image
 from toylib import History, Net, Score, Sweep, gendata, train
 from toylib.explorer import LR_GRID, LrExplorer
 from toylib.explorer import live as live_module
-from toylib.explorer import runs as runs_module
 from toylib.explorer import widget as widget_module
 from toylib.explorer import worker as worker_module
 from toylib.explorer.runs import Config, Run, Runs
@@ -41,7 +40,7 @@ def renew(explorer):
     explorer.stop()
     explorer.wait()
     explorer._run, explorer.stage.recall = None, []
-    explorer._runs = Runs(explorer._runs._valid, explorer._runs._weights)
+    explorer._runs = Runs(explorer._runs._valid, explorer._runs.weights)
     explorer._submit()
     explorer.wait()
     return explorer
@@ -350,7 +349,7 @@ def test_a_run_is_kept_and_recalled():
     assert run.seconds > 0
     assert runs.recall(CONFIG).history is run.history
     assert runs.recall(CONFIG).seconds is None
-    assert Runs(cache=False).recall(CONFIG) is None
+    assert Runs(room=0).recall(CONFIG) is None
 
 
 def test_filling_trains_every_missing_rate_as_alone():
@@ -368,23 +367,21 @@ def test_filling_trains_every_missing_rate_as_alone():
 
 
 def test_filling_stops_when_stale_and_keeps_nothing():
-    runs, forgetful = Runs(), Runs(cache=False)
+    runs, forgetful = Runs(), Runs(room=0)
     last(runs, CONFIG), last(forgetful, CONFIG)
     assert not runs.fill(CONFIG, lambda: True)
     assert not forgetful.fill(CONFIG, lambda: False)
     assert np.isnan(runs.finals(CONFIG)).sum() == 60
 
 
-def test_filling_gives_up_when_all_cannot_be_kept(monkeypatch):
-    monkeypatch.setattr(runs_module, "CACHE", 2000)
-    runs = Runs()
+def test_filling_gives_up_when_all_cannot_be_kept():
+    runs = Runs(room=2000)
     last(runs, CONFIG)
     assert not runs.fill(CONFIG, lambda: False)
 
 
-def test_the_cache_is_bounded(monkeypatch):
-    monkeypatch.setattr(runs_module, "CACHE", 2000)
-    runs = Runs()
+def test_the_cache_is_bounded():
+    runs = Runs(room=2000)
     for seed in range(100):
         last(runs, CONFIG._replace(seed=seed))
     assert sum(run.size() for run in runs._kept.values()) == runs._bytes <= 2000
@@ -457,13 +454,27 @@ def test_three_pins_at_most_stay_until_cleared(explorer):
     assert explorer.stage.pins == []
 
 
-def test_pins_do_not_resume_a_stopped_training(explorer):
-    explorer.stop()
+def test_pins_do_not_resume_a_stopped_training():
+    explorer = LrExplorer(epochs=[5, 1_000_000], n=20)
     explorer.wait()
+    explorer.set(epochs=1_000_000)
+    explorer.stop()
     explorer.pin_curve()
     explorer.clear_pins()
+    explorer.wait(10)
+    assert told(explorer).startswith("arrêté")
+    explorer.close()
+
+
+def test_stopping_what_is_done_leaves_its_result(explorer):
     explorer.wait()
-    assert explorer.stage.frame["status"].startswith("arrêté")
+    shown = told(explorer)
+    explorer.stop()
+    explorer.wait()
+    assert told(explorer) == shown
+    explorer.set(lr=0.1)
+    explorer.wait()
+    assert told(explorer).startswith("lr 0,1 ")
 
 
 def test_one_epoch_is_singular():

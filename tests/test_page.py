@@ -155,6 +155,14 @@ def test_ones_own_data_make_a_page_too(tmp_path):
     assert "vos données, 3 époques" in (tmp_path / "page.html").read_text("utf-8").replace("\xa0", " ")
 
 
+def test_what_the_kernel_does_not_keep_makes_a_page_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("toylib.explorer.widget.CACHE", 2000)
+    explorer = LrExplorer(n=10, valid=10, epochs=30)
+    explorer.save(tmp_path / "page.html")
+    assert explorer.stage.recall == []
+    explorer.close()
+
+
 def test_a_folder_and_a_file_that_cannot_be_written_are_said_in_french(tmp_path):
     explorer = LrExplorer(n=20, epochs=1)
     (tmp_path / "dossier.html").mkdir()

@@ -20,7 +20,8 @@ def to_tensor(name: str, values: Any, dtype: torch.dtype | None = None, device: 
     >>> to_tensor("data", np.array([1, 2], dtype=np.uint16), torch.float32)
     tensor([1., 2.])
     """
-    require(not np.ma.is_masked(values), name, "être sans valeur masquée", type(values).__name__)
+    parts = values if isinstance(values, list | tuple) else [values]
+    require(not any(map(np.ma.is_masked, parts)), name, "être sans valeur masquée", type(values).__name__)
     tensor = values if isinstance(values, Tensor) else _from_numpy(name, values)
     found = f"un tenseur {tensor.dtype}, {tensor.layout}, {tensor.device}"
     with refusing(name, _ARRAY, found, TypeError):

@@ -36,18 +36,19 @@ class Copies:
         self.weights = torch.cat([part.flatten() for part in copies])
         self.gradient = torch.empty_like(self.weights)
         self.layers, self.slopes = _views(self.weights, copies), _views(self.gradient, copies)
+        self._turned = [(W.mT, b.mT) for W, b in self.layers[:-1]]
         self._rooms: dict[int, list[tuple]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """L'aller : les logits `(K, nout, n)` des entrées x `(n, nins)` ; garde les valeurs des couches."""
-        h = x.expand(len(self.layers[0][0]), *x.shape)
+        W, b = self.layers[-1]
+        h = x.expand(W.shape[0], -1, -1)
         self.values = [h]
-        for (W, b), tanh, (room, array, _) in zip(self.layers, self.tanh, self._room(len(x))):
-            h = torch.baddbmm(b.mT, h, W.mT, out=room)
+        for (Wt, bt), tanh, (room, array, *_) in zip(self._turned, self.tanh, self._room(x.shape[0])):
+            h = torch.baddbmm(bt, h, Wt, out=room)
             if tanh:
                 np.tanh(array, out=array)  # la même mémoire, pour numpy, dont la tanh est bien plus rapide
             self.values.append(h)
-        W, b = self.layers[-1]
         return torch.baddbmm(b, W, h.mT)
 
     def backward(self, delta: Tensor) -> Tensor:
@@ -62,14 +63,15 @@ class Copies:
                 rows = torch.bmm(delta.mT, W, out=rooms[k - 1][2])
                 if self.tanh[k - 1]:
                     tanh_backward(rows, h, grad_input=rows)  # δ ⊙ (1 - h²)
-                delta = rows.mT
+                delta = rooms[k - 1][3]
         return self.gradient
 
     def _room(self, n: int) -> list[tuple]:
-        """Par couche cachée, la place des valeurs et des δ de n échantillons, demandée une fois."""
+        """Par couche cachée, la place des valeurs et des δ de n échantillons, demandée une fois ; les mêmes valeurs
+        pour numpy, les mêmes δ en colonnes."""
         if n not in self._rooms:
             rooms = [W.new_empty(PLACES, len(W), n, W.shape[1]) for W, _ in self.layers[:-1]]
-            self._rooms[n] = [(h, h.numpy(), delta) for h, delta in rooms]
+            self._rooms[n] = [(h, h.numpy(), delta, delta.mT) for h, delta in rooms]
         return self._rooms[n]
 
 

@@ -1,8 +1,11 @@
 """L'expérience du texte d'origine : un réseau neuf par taux d'apprentissage, un tableau, une figure."""
 
+import os
+import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
@@ -91,15 +94,19 @@ def _figure(histories: dict[float, History]) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """La commande `python -m toylib` ; `--help` en donne les options."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # un é ou un ∞ n'est pas de tous les terminaux
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         toytest(**{name: value for name, value in vars(options).items() if value is not None})
+        print(f"Figure écrite dans {options.out}", flush=True)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
+    except BrokenPipeError:  # `python -m toylib | head` : plus personne ne lit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError:
         parser.error(f"la figure n'a pu être écrite dans {options.out} ; le disque est-il plein ?")
-    print(f"Figure écrite dans {options.out}")
 
 
 class _Parser(ArgumentParser):

@@ -57,7 +57,7 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     """
     found = type(history).__name__
     require(isinstance(history, History), "history", "être un History, que rend train", found, TypeError)
-    ax = _check_axes(ax, metric, label)
+    ax = check_axes(ax, metric, label)
     style = STYLES[len(ax.lines) % len(STYLES)]
     for curve, name in _curves(history, metric, label):
         ax.plot(curve, **name, **style)
@@ -66,8 +66,13 @@ def plot_history(history: History, ax: Axes | None = None, *, metric: str = "los
     return ax
 
 
-def _check_axes(ax: Axes | None, metric: str = "loss", label: str | None = None) -> Axes:
-    """Les axes où dessiner, ceux de la figure courante par défaut ; `label` doit être un texte."""
+def check_axes(ax: Axes | None, metric: str = "loss", label: str | None = None) -> Axes:
+    """Les axes où dessiner, ceux de la figure courante par défaut ; `label` doit être un texte.
+
+    >>> ax = plt.figure().gca()
+    >>> check_axes(None) is ax
+    True
+    """
     check_choice("metric", metric, METRIC_NAMES)
     found = type(ax).__name__
     require(isinstance(ax, Axes | None), "ax", "être les axes d'un seul graphique (Axes)", found, TypeError)
@@ -153,7 +158,7 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = Non
     ['trop petit', 'bon', 'trop grand']
     """
     _check_sweep(sweep)
-    top = ax = _check_axes(ax, "loss" if metric is None else metric, label)
+    top = ax = check_axes(ax, "loss" if metric is None else metric, label)
     if label is None:
         _draw_zones(ax, sweep)
     if metric is None:
@@ -219,7 +224,7 @@ def plot_curves(sweep: Sweep, ax: Axes | None = None, *, metric: str = "loss") -
     2
     """
     _check_sweep(sweep)
-    ax = _check_axes(ax, metric)
+    ax = check_axes(ax, metric)
     colors = ScalarMappable(LogNorm(sweep.lrs.min() / 1.01, sweep.lrs.max() * 1.01), "viridis")
     for lr, curve in zip(sweep.lrs, median(getattr(sweep, metric))):
         ax.plot(drawable(curve, metric), color=colors.to_rgba(lr), linewidth=1.5)
@@ -245,7 +250,7 @@ def plot_data(data, target, ax: Axes | None = None) -> Axes:
     classes = count_classes("target", target)
     check_drawn("target", classes)
     x, labels = as_tensors(Net(2, classes, hidden=(), seed=0), data, target)
-    ax = _check_axes(ax)
+    ax = check_axes(ax)
     for k, (color, marker, _) in enumerate(CLASSES[:classes]):
         style: dict[str, Any] = {"s": 22, "c": color, "marker": marker, "edgecolors": "white", "linewidths": 0.4}
         ax.scatter(*x[labels == k].T.numpy(), label=f"classe {k}", **style)

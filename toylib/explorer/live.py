@@ -12,7 +12,7 @@ from IPython.core.pylabtools import print_figure
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice, require, shown
+from toylib._checks import check_choice, check_real, require, shown
 from toylib.explorer.controls import plain
 from toylib.explorer.figures import keep_apart
 from toylib.explorer.stage import DPI, Stage
@@ -70,7 +70,7 @@ class Demo(widgets.VBox):
         """Assemble les rangées de commandes et les figures, et demande la première image."""
         keep_apart()
         self.status, self._figures = "", figures
-        self._submitting, self._painted = threading.Lock(), 0.0
+        self._submitting, self._painted, self._done = threading.Lock(), 0.0, None
         self.stage = Stage(*figures, controls=self.controls.values(), **look)
         self.stage.send_frame(status="calcul…")
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
@@ -100,10 +100,12 @@ class Demo(widgets.VBox):
 
         Lève : `TimeoutError` passé ce délai.
         """
+        if timeout is not None:
+            check_real("timeout", timeout, 0)
         self._worker.wait(timeout, rest=rest)
 
     def stop(self) -> None:
-        """Arrête le calcul en cours ; bouger une commande le fait reprendre."""
+        """Arrête le calcul en cours, s'il y en a un ; bouger une commande le fait reprendre."""
         self._worker.submit(None)
 
     def close(self) -> None:
@@ -138,7 +140,8 @@ class Demo(widgets.VBox):
     def _answer(self, request: object, stale: Callable[[], bool]) -> None:
         """Traite une demande ; None arrête. Ce qui échoue se lit à la place de la ligne d'état."""
         if request is None:
-            self.stage.send_frame(status="arrêté : bougez une commande pour reprendre")
+            if self._request() != self._done:
+                self.stage.send_frame(status="arrêté : bougez une commande pour reprendre")
             return
         try:
             self._work(request, stale)
@@ -164,6 +167,8 @@ class Demo(widgets.VBox):
         if last is not seen and not (stale() and time.perf_counter() - self._painted < LATE):
             self._paint(last, request)
             self._painted = time.perf_counter()
+        if not stale():
+            self._done = request
 
     def _paint(self, state: object, request: dict) -> None:
         self.status = self._draw(state)

@@ -21,7 +21,7 @@ from toylib.training import History
 
 # Dix taux par décade, de 1e-5 à 10, arrondis à trois chiffres : ce qui s'affiche est ce qui entraîne.
 LR_GRID = tuple(float(f"{10 ** (k / 10):.3g}") for k in range(-50, 11))
-CACHE = 2**24  # octets de courbes et de poids gardés
+CACHE, PAGE = 2**24, 2**28  # octets de courbes et de poids gardés, par un explorateur, pour écrire une page
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Config(NamedTuple):
         """Le jeu de validation : celui que l'on a donné, ou `n` échantillons d'une autre graine ; sinon None."""
         if self.given:
             return self.given.valid
-        return gendata(n, rule=self.rule, noise=self.noise, seed=self.seed + 10_000) if n else None
+        return gendata(n, rule=self.rule, noise=self.noise, seed=(self.seed + 10_000) % 2**63) if n else None
 
     def net(self, weights: np.ndarray | None = None) -> Net:
         """Le réseau, avant tout pas, ou avec ces poids."""
@@ -121,14 +121,14 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """Entraîne, et retient jusqu'à `CACHE` octets d'entraînements, les plus récents.
+    """Entraîne, et retient jusqu'à `room` octets d'entraînements, les plus récents.
 
     Arguments : `valid`, le nombre d'échantillons de validation (0 : aucun) ; `weights`, vrai pour garder les
-    poids de chaque époque ; `cache`, faux pour n'en retenir que la perte finale.
+    poids de chaque époque ; `room`, 0 pour n'en retenir que la perte finale.
     """
 
-    def __init__(self, valid: int = 0, weights: bool = False, cache: bool = True) -> None:
-        self._valid, self._weights, self._cache = check_whole("valid", valid), weights, cache
+    def __init__(self, valid: int = 0, weights: bool = False, room: int = CACHE) -> None:
+        self._valid, self.weights, self.room = check_whole("valid", valid), weights, room
         check_fits("valid", 2 * self._valid)
         self._kept: OrderedDict[Config, Run] = OrderedDict()
         self._finals: dict[Config, float] = {}
@@ -152,15 +152,15 @@ class Runs:
         self._keep(run)
 
     def fill(self, config: Config, stale: Callable[[], bool]) -> bool:
-        """Entraîne ensemble à tous les taux de `LR_GRID` qui manquent, si tous tiennent dans `CACHE` ; si seuls leurs
+        """Entraîne ensemble à tous les taux de `LR_GRID` qui manquent, si tous tiennent dans `room` ; si seuls leurs
         poids n'y tiennent pas, n'en garde que la perte finale.
 
         Rend : vrai si quelque chose s'ajoute à ce que l'on retient.
         """
         known = self._kept.get(config)
-        if known is None or known._replace(weights=None).size() * len(LR_GRID) > CACHE:
+        if known is None or known._replace(weights=None).size() * len(LR_GRID) > self.room:
             return False
-        whole = known.size() * len(LR_GRID) <= CACHE  # sinon, les premiers seraient oubliés avant les derniers
+        whole = known.size() * len(LR_GRID) <= self.room  # sinon, les premiers seraient oubliés avant les derniers
         missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in (self._kept if whole else self._finals)]
         if not missing:
             return False
@@ -194,16 +194,16 @@ class Runs:
         Lève, sans rien entraîner : `ValueError` ou `TypeError` pour ce qui ne convient pas dans `config`.
         """
         options = {"optimizer": config.optimizer, "batch_size": config.batch_size, "schedule": config.schedule}
-        options |= {"seed": config.seed, "valid": config.valid(self._valid), "weights": self._weights and whole}
+        options |= {"seed": config.seed, "valid": config.valid(self._valid), "weights": self.weights and whole}
         return iter_sweep(models or config.net(), *config.data(), config.epochs, lrs, **options)
 
     def _keep(self, run: Run, *, whole: bool = True) -> None:
-        """Retient `run`, ou sa seule perte finale, et oublie les plus anciens au-delà de `CACHE` octets."""
+        """Retient `run`, ou sa seule perte finale, et oublie les plus anciens au-delà de `room` octets."""
         # fmin ne garde pas NaN : une perte qui n'en est plus une reste en haut de la courbe.
         self._finals[run.config] = np.fmin(run.history.loss[-1], 1e30)
-        if not (self._cache and whole):
+        if not (self.room and whole):
             return
         self._bytes += run.size()
         self._kept[run.config] = run._replace(seconds=None)
-        while self._bytes > CACHE and len(self._kept) > 1:
+        while self._bytes > self.room and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].size()

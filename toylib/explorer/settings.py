@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from toylib._checks import check_choice, check_fits, check_list, check_lr, check_real, check_whole, require, shown
+from toylib._tensors import count_weights
 from toylib.explorer.runs import LR_GRID, Config, Given, Runs
 from toylib.explorer.views import PANELS
 from toylib.french import SCHEDULE_NAMES
@@ -44,6 +45,7 @@ def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Give
         runs.sweep(config._replace(epochs=0), [config.lr])  # qui ne coûte rien, et refuse tout le reste
         n = config.n or len(given.data[0])
         check_fits("epochs", config.epochs * math.ceil(n / (config.batch_size or n)))
+        check_fits("epochs", (config.epochs + 1) * runs.weights * count_weights(config.net()))
     return first
 
 

@@ -11,7 +11,7 @@ from toylib._checks import check_file, check_flags
 from toylib.explorer.controls import make_button, make_control, offered
 from toylib.explorer.live import Demo, assign, offer_of
 from toylib.explorer.page import KINDS, write_page
-from toylib.explorer.runs import LR_GRID, Config, Run, Runs
+from toylib.explorer.runs import CACHE, LR_GRID, PAGE, Config, Run, Runs
 from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
 from toylib.explorer.static import caption, describe, draw_views, three_rates
 from toylib.explorer.texts import fate_of, labels_of, status_of
@@ -98,7 +98,7 @@ class LrExplorer(Demo):
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
         views = check_views(views, given)
-        self._runs = Runs(valid, "boundary" in views, cache)
+        self._runs = Runs(valid, "boundary" in views, CACHE if cache else 0)
         self._first = check_first(lr, optimizer, choices, given, self._runs)
         self._challenge = check_challenge(challenge)
         font, status = (19, 30) if projector else (13, 20)
@@ -207,7 +207,7 @@ class LrExplorer(Demo):
         self.clear_pins()
 
     def stop(self) -> None:
-        """Arrête l'entraînement en cours ; bouger une commande le fait reprendre."""
+        """Arrête l'entraînement en cours, s'il y en a un ; bouger une commande le fait reprendre."""
         self._play.playing = False
         super().stop()
 
@@ -222,13 +222,14 @@ class LrExplorer(Demo):
         settings = {**config._asdict(), **self._asked}
         del settings["given"]
         with closing(LrExplorer(**settings)) as twin:
+            twin._runs.room = PAGE
             controls, frames = twin.controls.values(), {}
             start, choices = [one.index for one in controls], [[text for text, _ in one.options] for one in controls]
             for twin.optimizer in OPTIMIZER_NAMES:
                 twin.wait(None, rest=True)
                 frames |= {f["key"]: {**f, "status": f["status"].rpartition(" · ")[0]} for f in twin.stage.recall}
             if len(frames) < len(LR_GRID) * len(OPTIMIZER_NAMES):
-                raise ValueError("La page serait trop lourde. Choisissez moins d'époques ou moins de vues.")
+                raise ValueError("La page demanderait trop de mémoire. Choisissez moins d'époques.")
             write_page(path, twin.stage, [*frames.values()], choices=choices, start=start, caption=caption(config))
 
     def pin_curve(self) -> None:

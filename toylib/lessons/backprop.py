@@ -15,7 +15,7 @@ from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
-from toylib.plotting import STYLES
+from toylib.plotting import STYLES, check_axes
 
 STEPS = (
     "les entrées et les poids",
@@ -92,7 +92,7 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes)
     >>> plot_step(Net(2, hidden=(2, 2), seed=3), [[-1.0, -0.5]], [0], 1, ax=ax).get_title()
     'Étape 1 sur 8 · aller → h₁ = tanh(W₁ x + b₁)'
     """
-    run = run_pass(model, data, target)
+    run, ax = run_pass(model, data, target), check_axes(ax)
     require(check_whole("step", step) <= _LAST, "step", f"être un entier entre 0 et {_LAST}", step)
     require(len(run.values[0]) <= 2, "data", "avoir un ou deux échantillons", len(run.values[0]))
     losses = [_text(run.loss) if step >= 4 else "?"]

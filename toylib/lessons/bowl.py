@@ -5,16 +5,15 @@ La perte est (λ₁ w₁² + λ₂ w₂² + …) / 2 : son minimum est en 0, so
 
 from collections.abc import Iterable
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylib._checks import check_list, check_lr, check_lrs, check_real, check_whole, require
+from toylib._checks import check_fits, check_list, check_lr, check_lrs, check_real, check_whole, require
 from toylib._tensors import to_tensor
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
-from toylib.plotting import STYLES
+from toylib.plotting import STYLES, check_axes
 
 RACE = (1, 100)  # les courbures de l'exercice sur l'inertie
 EDGE = 1.6  # demi-côté de la fenêtre de `plot_bowl`
@@ -96,11 +95,12 @@ def race(lr: float, beta: float) -> list[float]:
     >>> race(0.02, 0.0), race(0.01, 0.6), race(0.03, 0.9)
     ([1.0, 0.0, inf, 0.0], [0.3125, 0.6, 513.0, 1.0], [0.7894736842105263, 0.9, 250.0, 0.5])
     """
+    lr, beta = check_lr(lr), check_real("beta", beta)
     reached = None if beta >= 1 else steps_to(descend(lr, RACE, beta, steps=2000))
     halves = [abs(1 + beta - lr * curvature) / 2 for curvature in RACE]
     flat, steep = (max(beta**0.5, half + max(half * half - beta, 0) ** 0.5) for half in halves)
     slow = (1 + np.sign(round(flat - steep, 9))) / 2
-    return [lr * max(RACE) / (2 + 2 * beta), float(beta), np.inf if reached is None else float(reached), float(slow)]
+    return [lr * max(RACE) / (2 + 2 * beta), beta, np.inf if reached is None else float(reached), float(slow)]
 
 
 def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax: Axes | None = None) -> Axes:
@@ -114,14 +114,14 @@ def plot_bowl(trajectory: np.ndarray, curvatures: Iterable[float] = (1, 10), ax:
     Rend : `ax`. La fenêtre ne bouge pas : une descente qui diverge en sort. D'une ligne de niveau
     à la suivante, la perte est divisée par quatre. Lève : `ValueError` ou `TypeError`.
 
-    >>> plot_bowl(descend(0.1), (1, 10), plt.figure().gca()).get_xlabel()
+    >>> plot_bowl(descend(0.1), (1, 10), make_figure().axes[0]).get_xlabel()
     'Poids w₁'
     """
     trajectory, curvatures = _check_trajectory(trajectory), _check_curvatures(curvatures)
     found = f"{trajectory.shape} et {len(curvatures)} courbure(s)"
     plane = trajectory.shape[1] == len(curvatures) == 2
     require(plane, "trajectory", "être de forme (steps + 1, 2), avec deux courbures", found)
-    ax = plt.gca() if ax is None else ax
+    ax = check_axes(ax)
     axis = np.linspace(-EDGE, EDGE, 161)
     loss = (curvatures[0] * axis**2 + curvatures[1] * axis[:, None] ** 2) / 2
     ax.contour(axis, axis, loss, levels=loss.max() / 4.0 ** np.arange(8, 0, -1), colors="0.72", linewidths=1)
@@ -146,9 +146,10 @@ def plot_distance(trajectory: np.ndarray, ax: Axes) -> Axes:
     Rend : `ax`. Plusieurs appels superposent les courbes ; couleur et trait diffèrent. Une courbe
     qui sort par le haut y reste.
 
-    >>> plot_distance(descend(0.1), plt.figure().gca()).get_xlabel()
+    >>> plot_distance(descend(0.1), make_figure().axes[0]).get_xlabel()
     'Pas'
     """
+    ax = check_axes(ax)
     style = STYLES[len(ax.lines) % len(STYLES)]
     ax.semilogy(np.clip(np.nan_to_num(distances(trajectory), nan=np.inf), 1e-12, 100), lw=2.5, **style)
     ax.set(xlabel="Pas", ylabel="Part de la distance qui reste", ylim=(1e-8, 100))
@@ -190,7 +191,8 @@ def _check_bowl(lr, beta, curvatures, start, steps) -> tuple:
     require(0 <= beta < 1, "beta", "être entre 0 et 1, 1 exclu", beta)
     curvatures, start = _check_curvatures(curvatures), _check_vector("start", start)
     require(len(start) == len(curvatures), "start", f"avoir {len(curvatures)} nombre(s), comme curvatures", len(start))
-    return lr, beta, curvatures, start, check_whole("steps", steps)
+    check_fits("steps", check_whole("steps", steps) * len(start))
+    return lr, beta, curvatures, start, steps
 
 
 def _check_curvatures(curvatures) -> np.ndarray:

@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toylib import Net, sweep
-from toylib._checks import check_lr, check_whole, require
+from toylib._checks import check_fits, check_list, check_lr, check_whole, require
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
 from toylib.lessons.curvature import max_curvature, max_curvatures
 from toylib.lessons.panels import lay_axes
-from toylib.plotting import STYLES, put_ticks
+from toylib.plotting import STYLES, check_axes, put_ticks
 
 PRODUCTS = tuple(k / 10 for k in range(5, 43) if k != 40)  # lr·λ₀ du curseur ; à 4 juste, l'arrondi décide
 WIDTHS = (10, 100, 1000, 10_000, 100_000)
@@ -112,6 +112,7 @@ def catapult(product: float, n: int = 1000, steps: int = STEPS, seed: int = 0) -
     ('monotone', 'catapulte', 'diverge')
     """
     product, steps = check_lr(product, "product"), check_whole("steps", steps)
+    check_fits("steps", steps), check_fits("n", check_whole("n", n, 1))
     path = [output_and_curvature(*draw_weights(n, seed))]
     lr = product / path[0][1]
     while len(path) <= steps and path[-1][0] ** 2 / 2 <= LOST * n:
@@ -151,6 +152,8 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
     """
     require(isinstance(run, Catapult), "run", "être un Catapult, que rend catapult", type(run).__name__, TypeError)
     axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
+    for ax in check_list("axes", axes, "une suite de deux axes"):
+        check_axes(ax)
     if not axes[0].lines:
         _format(*axes)
     style = STYLES[len(axes[0].lines) % len(STYLES)]

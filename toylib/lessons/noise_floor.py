@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from toylib._checks import check_lr, check_lrs, check_real, check_whole, numpy_generator
+from toylib._checks import check_fits, check_lr, check_lrs, check_real, check_whole, numpy_generator
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
@@ -68,6 +68,7 @@ def noisy_descents(
     """
     lrs, copies = check_lrs(lrs), check_whole("copies", copies, 1)
     size, start = check_whole("batch_size", batch_size, 1), check_real("start", start)
+    check_fits("copies", copies * (len(lrs) + 1))
     means = numpy_generator(seed).standard_normal((len(lrs), copies)) / math.sqrt(size)
     w = np.full((len(lrs) + 1, copies), start)
     for t, lr in enumerate(lrs):

@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 from toylib import Net, train
 from toylib._checks import check_lrs, require
 from toylib.french import comma
-from toylib.plotting import STYLES, drawable, format_axes, put_ticks
+from toylib.plotting import STYLES, check_axes, drawable, format_axes, put_ticks
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +83,13 @@ def plot_range_test(test: RangeTest, ax: Axes | None = None) -> Axes:
 
     Rend : `ax`, par défaut ceux de la figure courante. Lève : `TypeError` si `test` n'est pas un `RangeTest`.
 
+    >>> from matplotlib.figure import Figure
     >>> test = RangeTest(np.array([0.01, 0.1, 1.0]), np.array([0.7, 0.2, 5.0]))
-    >>> len(plot_range_test(test, plt.figure().gca()).lines)
+    >>> len(plot_range_test(test, Figure().subplots()).lines)
     4
     """
     require(isinstance(test, RangeTest), "test", "être ce que rend range_test", type(test).__name__, TypeError)
-    ax = plt.gca() if ax is None else ax
+    ax = check_axes(ax)
     smooth = test._smooth()
     ax.scatter(test.lrs, drawable(test.loss, "loss"), s=22, color="0.55", label="une époque")
     ax.plot(test.lrs[: len(smooth)], smooth, label="moyenne de cinq", linewidth=2.5, **STYLES[0])

@@ -6,7 +6,6 @@ Source : Sohl-Dickstein, *The boundary of neural network trainability is fracta
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from toylib import Net, gendata
 from toylib._checks import check_real, check_whole, require
 from toylib._tensors import as_tensors
 from toylib.french import comma
-from toylib.plotting import put_ticks
+from toylib.plotting import check_axes, put_ticks
 
 LAST = 20  # dernières pertes dont la moyenne dit si l'entraînement converge
 WORST = 1e6  # une perte plus haute, en part de la perte initiale, ou qui n'est plus un nombre, compte pour autant
@@ -276,10 +275,11 @@ def colors(values: np.ndarray) -> np.ndarray:
 def plot_map(chart: Map, ax: Axes | None = None) -> Axes:
     """Dessine une carte ; rend les axes `ax`, gradués en puissances de dix.
 
-    >>> plot_map(Map(Region(-2, 4, -3, 3), np.full((2, 2), -1.0)), plt.figure().gca()).get_xlabel()
+    >>> from matplotlib.figure import Figure
+    >>> plot_map(Map(Region(-2, 4, -3, 3), np.full((2, 2), -1.0)), Figure().subplots()).get_xlabel()
     'Taux de la couche cachée : 10 puissance…'
     """
-    ax = plt.gca() if ax is None else ax
+    ax = check_axes(ax)
     ax.imshow(colors(chart.filled()), extent=chart.region, origin="lower", aspect="auto", interpolation="nearest")
     format_map(ax, chart.region)
     return ax
