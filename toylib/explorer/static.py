@@ -79,6 +79,7 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
             for rate in rates.values():
                 plot_history(rate.history, ax, metric=panel, label=f"lr {comma(rate.lr)}")
             ax.get_legend().remove()
+            ax.minorticks_off()
             if panel == "loss":  # la légende de la perte vaut pour l'exactitude ; la validation est dite par le titre
                 ax.legend(handles=ax.lines[:: len(ax.lines) // len(rates)], handlelength=3.5)
     thin = ", validation en trait fin" if result.valid_loss is not None else ""

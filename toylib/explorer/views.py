@@ -40,6 +40,7 @@ class Curves:
         self.figure, self._metric = make_figure(layout="none"), metric
         (self._ax,) = self.figure.axes
         format_axes(self._ax, metric)
+        self._ax.minorticks_off()  # un tiers de ce que coûte le fond
         self._chance = self._ax.axhline(1.0, color="#888888", linewidth=1)
         self._note = self._ax.text(0, 1.0, "au hasard", ha="right", va="top", color="0.35")
         # De l'arrière-plan à l'avant-plan : les épinglées, la précédente, la courbe du moment, sa validation.
@@ -108,6 +109,7 @@ def format_u(ax: Axes) -> None:
     format_axes(ax, "loss")
     ax.set(xscale="log", xlim=(LR_GRID[0], LR_GRID[-1]), xlabel="Taux d'apprentissage", ylabel="Perte à la fin")
     put_ticks(ax.xaxis, 1e-4, 1e-2, 1)
+    ax.minorticks_off()
 
 
 class UCurve:
