@@ -374,6 +374,17 @@ def test_filling_stops_when_stale_and_keeps_nothing():
     assert np.isnan(runs.finals(CONFIG)).sum() == 60
 
 
+def test_filling_starts_around_the_rate_and_keeps_what_it_has_finished():
+    runs = Runs()
+    last(runs, CONFIG)
+    assert not runs.fill(CONFIG, lambda: len(runs._kept) > 1)
+    kept = sorted(LR_GRID.index(config.lr) for config in runs._kept)
+    place = LR_GRID.index(CONFIG.lr)
+    assert (len(kept), kept[-1] - kept[0]) == (16, 15)
+    assert abs(kept[0] + kept[-1] - 2 * place) <= 1
+    assert runs.fill(CONFIG, lambda: False)
+
+
 def test_filling_gives_up_when_all_cannot_be_kept():
     runs = Runs(room=2000)
     last(runs, CONFIG)

@@ -19,6 +19,7 @@ from toylib.network import Net
 from toylib.sweep import Sweep, iter_sweep
 from toylib.training import History
 
+BLOCK = 15  # taux entraînés ensemble au repos : qui bouge pendant ce temps n'en perd pas plus
 # Dix taux par décade, de 1e-5 à 10, arrondis à trois chiffres : ce qui s'affiche est ce qui entraîne.
 LR_GRID = tuple(float(f"{10 ** (k / 10):.3g}") for k in range(-50, 11))
 CACHE, PAGE = 2**24, 2**28  # octets de courbes et de poids gardés, par un explorateur, pour écrire une page
@@ -152,25 +153,25 @@ class Runs:
         self._keep(run)
 
     def fill(self, config: Config, stale: Callable[[], bool]) -> bool:
-        """Entraîne ensemble à tous les taux de `LR_GRID` qui manquent, si tous tiennent dans `room` ; si seuls leurs
-        poids n'y tiennent pas, n'en garde que la perte finale.
+        """Entraîne à tous les taux de `LR_GRID` qui manquent, `BLOCK` ensemble, les plus proches d'abord, si tous
+        tiennent dans `room` ; si seuls leurs poids n'y tiennent pas, n'en garde que la perte finale.
 
-        Rend : vrai si quelque chose s'ajoute à ce que l'on retient.
+        Rend : vrai si plus rien ne manque, et que quelque chose manquait.
         """
         known = self._kept.get(config)
         if known is None or known._replace(weights=None).size() * len(LR_GRID) > self.room:
             return False
         whole = known.size() * len(LR_GRID) <= self.room  # sinon, les premiers seraient oubliés avant les derniers
         missing = [lr for lr in LR_GRID if config._replace(lr=lr) not in (self._kept if whole else self._finals)]
-        if not missing:
-            return False
-        for part in self.sweep(config, missing, whole=whole):  # noqa: B007 (le dernier sert ensuite)
-            if stale():
-                return False
-        for k, lr in enumerate(missing):
-            weights = None if part.weights is None else part.weights[k].copy()
-            self._keep(Run(config._replace(lr=lr), part.history(k), weights, None), whole=whole)
-        return True
+        missing.sort(key=lambda lr: abs(math.log(lr / config.lr)))
+        for lrs in (missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)):
+            for part in self.sweep(config, lrs, whole=whole):  # noqa: B007 (le dernier sert ensuite)
+                if stale():
+                    return False
+            for k, lr in enumerate(lrs):
+                weights = None if part.weights is None else part.weights[k].copy()
+                self._keep(Run(config._replace(lr=lr), part.history(k), weights, None), whole=whole)
+        return bool(missing)
 
     def rehearse(self, config: Config, lrs: Sequence[float]) -> Sweep:
         """Le balayage de `lrs` par trois réseaux : celui de `config`, et deux dont chaque poids est déplacé d'un bit.
