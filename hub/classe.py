@@ -31,6 +31,14 @@ def settings() -> dict[str, str]:
     return {**{name.strip(): value.strip().strip("\"'") for name, value in pairs}, **os.environ}
 
 
+def open_roster(known: dict[str, str]) -> Roster:
+    """La liste de la classe, d'après les réglages du hub."""
+    first = known.get("HUB_UID", "")
+    if first and not first.isdecimal():
+        raise Refused(f"HUB_UID doit être un nombre entier ; reçu : {first}.")
+    return Roster(Path(known.get("HUB_DOSSIER", "/srv/toylib")).resolve(), int(first) if first else None)
+
+
 def add(roster: Roster, names: list[str], files: list[str]) -> str:
     """Ajoute des élèves ; rien n'est ajouté si un seul nom est refusé."""
     wanted = [name_of(name) for name in names] + [name for file in files for name in read_list(Path(file))]
@@ -126,7 +134,7 @@ def main(arguments: list[str]) -> int:
         print("Seul root lit la liste de la classe : sudo classe …", file=sys.stderr)
         return 1
     try:
-        print(work(Roster(Path(settings().get("HUB_DOSSIER", "/srv/toylib")).resolve())))
+        print(work(open_roster(settings())))
         return 0
     except FileNotFoundError as error:
         print(f"Il n'y a pas de fichier {error.filename}.", file=sys.stderr)

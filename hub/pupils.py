@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-FIRST_UID = int(os.environ.get("HUB_UID", "40000"))  # les numéros des élèves viennent après
+FIRST_UID = 40000  # les numéros des élèves viennent après
 LONGEST, SHORTEST, TOO_LONG = 32, 8, 256  # d'un nom ; d'un mot de passe
 NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "ø": "o", "ł": "l", "’": ".", "'": "."})
@@ -108,9 +108,11 @@ def judge(new: str, again: str, old: str) -> None:
 
 
 class Roster:
-    """La liste de la classe, dans `folder`/hub/classe.sqlite ; les dossiers des élèves sont dans `folder`/eleves."""
+    """La liste de la classe, dans `folder`/hub/classe.sqlite ; les dossiers des élèves sont dans `folder`/eleves. Leurs
+    numéros viennent après `first`, ou `FIRST_UID`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, first: int | None = None) -> None:
+        self.first = FIRST_UID if first is None else first
         self.homes, self.path = folder / "eleves", folder / "hub" / "classe.sqlite"
         folder.mkdir(0o755, parents=True, exist_ok=True)
         self.homes.mkdir(0o711, exist_ok=True)
@@ -149,9 +151,9 @@ class Roster:
         """Un numéro jamais donné, sauf si le dossier de ce nom en porte un : la liste a pu être perdue, lui non."""
         given = {uid for (uid,) in db.execute("select uid from pupils")}
         owners = {one.name: one.stat().st_uid for one in self.homes.iterdir()}
-        if owners.get(name, 0) > FIRST_UID and owners[name] not in given:
+        if owners.get(name, 0) > self.first and owners[name] not in given:
             return owners[name]
-        return 1 + max([FIRST_UID, *given, *owners.values()])
+        return 1 + max([self.first, *given, *owners.values()])
 
     def remove(self, name: str) -> None:
         """Ôte `name` de la liste ; son numéro lui reste, et ne sera à personne d'autre."""

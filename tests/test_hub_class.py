@@ -228,6 +228,17 @@ def test_the_settings_are_those_of_the_hub_and_the_environment_wins(tmp_path, mo
     assert (found["HUB_PORT"], found["HUB_REPOS"], found.get("HUB_MEMOIRE")) == ("9000", "20", None)
 
 
+def test_the_numbers_start_where_the_settings_say(roster, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(classe, "SETTINGS", tmp_path / "hub.env")
+    (tmp_path / "hub.env").write_text("HUB_UID=60000\n")
+    assert run(capsys, "ajouter", "alice")[0] == 0
+    assert roster.find("alice").uid == 60001
+    (tmp_path / "hub.env").write_text("HUB_UID=beaucoup\n")
+    code, said = run(capsys, "ajouter", "bruno")
+    assert (code, "HUB_UID doit être un nombre entier" in said) == (1, True)
+    assert roster.find("bruno") is None
+
+
 SOURCES = sorted(HUB.glob("*.py"))
 
 

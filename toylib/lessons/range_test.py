@@ -26,7 +26,7 @@ class RangeTest:
 
     @property
     def minimum(self) -> float:
-        """Le taux où la perte est la plus basse ; il est déjà trop grand pour servir.
+        """Le taux où la perte est la plus basse ; il est parfois déjà trop grand pour servir.
 
         >>> RangeTest(np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2]), np.array([0.7, 0.6, 0.5, 0.4, 0.3, 9.0])).minimum
         0.4
