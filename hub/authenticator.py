@@ -17,7 +17,7 @@ from tornado import web
 from traitlets import Instance
 
 FREE, PAUSE, LONGEST_PAUSE = 5, 30, 600  # essais libres ; secondes d'attente ensuite, de plus en plus, jusqu'à tant
-FORGET, MOST = 86400, 10000  # secondes ; personnes et adresses retenues à la fois
+MOST = 10000  # personnes et adresses retenues à la fois ; au-delà, les essais les plus anciens sont oubliés
 
 
 class Throttle:
@@ -33,15 +33,19 @@ class Throttle:
         pause = min(PAUSE * 2 ** min(count - FREE, 10), LONGEST_PAUSE) if count >= FREE else 0
         if now - last < pause:
             raise Refused(f"Trop d'essais : attendez {1 + int(pause - (now - last))} secondes.")
-        if len(self._tries) >= MOST:
-            self._tries = {one: kept for one, kept in self._tries.items() if now - kept[1] < FORGET}
-        if len(self._tries) >= MOST:
-            raise Refused("Trop d'essais sur ce hub : attendez une minute.")
+        self._tries.pop(key, None)  # ce qui vient d'être essayé est le plus récent
         self._tries[key] = (count + 1, now)
+        if len(self._tries) > MOST:
+            del self._tries[next(iter(self._tries))]
 
     def succeed(self, key: tuple) -> None:
         """Le mot de passe était bon : on oublie les essais."""
         self._tries.pop(key, None)
+
+
+def one_machine(address: str) -> str:
+    """L'adresse, la même pour toutes celles que la machine se donne : d'un carnet, on en essaierait des millions."""
+    return "127.0.0.1" if address.removeprefix("::ffff:").startswith("127.") or address == "::1" else address
 
 
 class Said(web.HTTPError):
@@ -77,12 +81,13 @@ class ClassAuthenticator(Authenticator):
         return authentication["name"] in self.admin_users
 
     async def refresh_user(self, user, handler=None) -> bool:
-        """Faux pour qui a été retiré : ni son témoin ni ses jetons ne valent plus."""
-        return self.validate_username(user.name)
+        """Faux pour qui a été retiré, ou doit choisir un mot de passe : ni son témoin ni ses jetons ne valent plus."""
+        pupil = self.roster.find(user.name)
+        return pupil is not None and not pupil.once
 
     async def authenticate(self, handler, data: dict) -> str:
         name = self.normalize_username(data.get("username", ""))
-        key = (name, handler.request.remote_ip)
+        key = (name, one_machine(handler.request.remote_ip))
         try:
             self.throttle.begin(key)
         except Refused as refused:

@@ -106,10 +106,14 @@ def bring_back(puller: GitPuller, upstream: str) -> None:
 
 
 def refuse_hidden_folders(puller: GitPuller, git_url: str, repo_dir: str, **options) -> None:
-    """Un dossier caché règle les programmes de l'élève : un lien n'y pose rien."""
-    hidden = [part for part in Path(os.path.normpath(repo_dir)).parts if part.startswith(".")]
+    """Un dossier caché règle les programmes de l'élève : un lien n'y pose rien, ni par un lien symbolique, ni en
+    faisant du dossier personnel, ou de ce qui le contient, le dossier du cours."""
+    place, home = Path(os.path.realpath(repo_dir)), Path(os.path.realpath(os.path.expanduser("~")))
+    hidden = [part for named in (Path(os.path.normpath(repo_dir)), place) for part in named.parts if part[:1] == "."]
     if hidden:
         raise ValueError(f"Ce lien écrirait dans le dossier caché « {hidden[0]} » : il est refusé.")
+    if home.is_relative_to(place):
+        raise ValueError("Ce lien écrirait à même votre dossier personnel : il est refusé.")
     begin(puller, git_url, repo_dir, **options)
 
 

@@ -12,20 +12,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from authenticator import ClassAuthenticator
 from pupils import Roster
 from spawner import ClassSpawner
+from systemdspawner import systemd
 
 import cours
 
-ask = os.environ.get
+
+def ask(name: str, default: str = "", kind: type = str):
+    """Le réglage `name` ; `default` s'il est absent ou vide."""
+    try:
+        return kind(os.environ.get(name) or default)
+    except ValueError:
+        sys.exit(f"{name} doit être un nombre, comme {default} ; reçu : {os.environ[name]}.")
+
+
 DATA = Path(ask("HUB_DOSSIER", "/srv/toylib")).resolve()  # les dossiers des élèves, la liste et l'état du hub
 RUN = Path(ask("RUNTIME_DIRECTORY", DATA / "hub"))  # systemd le vide entre deux hubs : aucun numéro de processus périmé
 ADDRESS = ask("HUB_ADRESSE", "http://127.0.0.1:8000")
 CERTIFICATE, KEY = ask("HUB_CERTIFICAT", ""), ask("HUB_CLE", "")  # pour une adresse en https
 DOMAINS = ask("HUB_SOUS_DOMAINES", "")  # https://hub.ecole.fr : chaque élève à son adresse, alice.hub.ecole.fr
 TEACHER = ask("HUB_ENSEIGNANT", "")  # un administrateur dans le navigateur : avec HUB_SOUS_DOMAINES seulement
-MEMORY, CORES = int(ask("HUB_MEMOIRE", "1500")), float(ask("HUB_COEURS", "1"))  # Mo et cœurs de tout un élève
-TASKS, NOTEBOOKS = int(ask("HUB_TACHES", "300")), ask("HUB_CARNETS", "8")  # fils et processus ; noyaux ouverts
-SERVERS, IDLE = int(ask("HUB_SERVEURS", "40")), int(ask("HUB_REPOS", "60"))  # allumés à la fois ; minutes de repos
-HUB_PORT, PROXY_PORT = int(ask("HUB_PORT", "8081")), int(ask("HUB_PORT_PROXY", "8001"))  # pour la machine seule
+MEMORY, CORES = ask("HUB_MEMOIRE", "1500", int), ask("HUB_COEURS", "1", float)  # Mo et cœurs de tout un élève
+TASKS, NOTEBOOKS = ask("HUB_TACHES", "300", int), ask("HUB_CARNETS", "8", int)  # fils et processus ; noyaux ouverts
+SERVERS, IDLE = ask("HUB_SERVEURS", "40", int), ask("HUB_REPOS", "60", int)  # allumés à la fois ; minutes de repos
+HUB_PORT, PROXY_PORT = ask("HUB_PORT", "8081", int), ask("HUB_PORT_PROXY", "8001", int)  # pour la machine seule
 STATE, CERTIFICATES = DATA / "hub", DATA / "hub" / "internal-ssl"
 # Un seul fil par calcul : trente noyaux qui en prendraient un par cœur se gêneraient. La mémoire libérée est rendue.
 BOUNDS = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
@@ -49,6 +58,9 @@ if urlsplit(ADDRESS).hostname in ("0.0.0.0", "::"):  # JupyterHub se cherche alo
         name = socket.gethostname()
         sys.exit(f"Cette machine ne connaît pas son propre nom : ajoutez à /etc/hosts la ligne « 127.0.1.1 {name} ».")
 os.umask(0o022)
+# Le hub y écrit l'environnement de chaque élève, que systemd lit. Dans le dossier de l'unité, qui est à l'élève, un
+# lien mis à la place du fichier lui ferait écraser n'importe lequel.
+systemd.RUN_ROOT = str(RUN)
 roster = Roster(DATA)
 
 c = get_config()  # noqa: F821
@@ -66,7 +78,10 @@ c.JupyterHub.cleanup_servers = False  # le hub redémarre sans que les élèves 
 c.JupyterHub.authenticator_class, c.ClassAuthenticator.roster = ClassAuthenticator, roster
 c.Authenticator.any_allow_config = c.Authenticator.delete_invalid_users = True  # la liste dit tout
 c.Authenticator.auth_refresh_age, c.Authenticator.auth_refresh_strict = 5, True
-c.Authenticator.admin_users = {TEACHER.lower()} - {""}
+known = {one.name for one in roster.pupils()}
+c.Authenticator.admin_users = {TEACHER.lower()} & known
+if TEACHER and not c.Authenticator.admin_users:  # JupyterHub s'arrêterait, et toute la classe avec lui
+    print(f"HUB_ENSEIGNANT n'est pas sur la liste : sudo classe ajouter {TEACHER}.", file=sys.stderr)
 
 c.JupyterHub.spawner_class, c.JupyterHub.active_server_limit = ClassSpawner, SERVERS
 c.ClassSpawner.roster, c.ClassSpawner.tasks, c.SystemdSpawner.slice = roster, TASKS, "toylib-eleves.slice"
@@ -74,7 +89,7 @@ c.Spawner.mem_limit, c.Spawner.cpu_limit, c.SystemdSpawner.isolate_tmp = f"{MEMO
 c.SystemdSpawner.default_shell = "/bin/bash"
 c.Spawner.cmd, c.Spawner.default_url = [f"{sys.prefix}/bin/jupyterhub-singleuser"], "/lab"
 # Là se lit jupyter_server_config.py : le lien des leçons n'échoue pas et n'écrase rien.
-c.Spawner.environment = {**BOUNDS, "JUPYTER_CONFIG_PATH": str(cours.ROOT / "hub"), "HUB_CARNETS": NOTEBOOKS}
+c.Spawner.environment = {**BOUNDS, "JUPYTER_CONFIG_PATH": str(cours.ROOT / "hub"), "HUB_CARNETS": str(NOTEBOOKS)}
 # Un noyau et son serveur se parlent par des fichiers du /tmp de l'élève, chiffrés : des noyaux nés à la fois se
 # prendraient leurs ports l'un à l'autre, et l'un d'eux ne répondrait jamais. Un noyau sans onglet s'arrête.
 c.Spawner.environment["JUPYTER_RUNTIME_DIR"] = "/tmp/jupyter"  # un chemin court, que ces fichiers demandent

@@ -137,13 +137,15 @@ class Roster:
         return next((one for one in self.pupils() if one.name == name), None)
 
     def add(self, name: str) -> str:
-        """Met `name` sur la liste et rend son premier mot de passe ; qui y a déjà été retrouve son numéro."""
+        """Met `name` sur la liste et rend son premier mot de passe ; qui y a déjà été retrouve son numéro, sauf si un
+        dossier d'un autre nom le porte : on l'a renommé pour un homonyme."""
         if self.find(name):
             raise Refused(f"« {name} » est déjà sur la liste.")
         password = first_password()
         with self._open() as db:
             known = db.execute("select uid from pupils where name=?", [name]).fetchone()
-            row = (name, known[0] if known else self._new_uid(db, name), digest(password))
+            kept = known and known[0] not in (one.stat().st_uid for one in self.homes.iterdir() if one.name != name)
+            row = (name, known[0] if kept else self._new_uid(db, name), digest(password))
             db.execute("insert or replace into pupils values (?, ?, ?, 1, 1)", row)
         return password
 

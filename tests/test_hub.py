@@ -5,9 +5,11 @@ tests/bench/attaques.py l'essaie sur une machine qui en a un ; ce que le hub ré
 """
 
 import asyncio
+import json
 import os
 import pwd
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hub"))
 import installer
 import nbgitpuller
 import pupils
-from authenticator import ClassAuthenticator, Said, Throttle
+from authenticator import ClassAuthenticator, Said, Throttle, one_machine
 from jupyterhub._data import DATA_FILES_PATH
 from pupils import Refused, Roster
 from spawner import ClassSpawner
@@ -139,6 +141,23 @@ def test_what_the_hub_is_told(folder, data, monkeypatch):
     assert len(f"{config.Spawner.environment['JUPYTER_RUNTIME_DIR']}/kernel-{uuid.uuid4()}-ipc-5") < 108
 
 
+def test_a_teacher_who_is_not_on_the_list_stops_nobody(folder, data, monkeypatch, capsys):
+    teacher = {"HUB_ENSEIGNANT": "marie", "HUB_SOUS_DOMAINES": "https://hub.ecole.fr", "HUB_REPOS": ""}
+    assert load(folder, data, monkeypatch, **teacher).Authenticator.admin_users == set()
+    assert "sudo classe ajouter marie" in capsys.readouterr().err
+    Roster(data).add("marie")
+    assert load(folder, data, monkeypatch, **teacher).Authenticator.admin_users == {"marie"}
+
+
+def test_root_writes_nothing_where_a_student_can(folder, data, monkeypatch):
+    """Ni l'environnement de son serveur, que systemd lit : un lien mis à sa place ferait écraser /etc/shadow."""
+    load(folder, data, monkeypatch)
+    written = systemd.make_environment_file(f"{systemd.RUN_ROOT}/jupyter-alice-singleuser", "jupyter-alice", {"A": "b"})
+    places = [place for place in Path(written).parents if place.is_relative_to(data)]
+    assert places
+    assert [place for place in places if place.stat().st_mode & 0o022 or place.stat().st_uid != os.getuid()] == []
+
+
 def test_a_students_server_reads_what_the_hub_adds_to_nbgitpuller(folder, data, monkeypatch):
     from jupyter_core.paths import jupyter_config_path
 
@@ -151,6 +170,8 @@ def test_what_is_missing_or_unsafe_is_said(folder, data, monkeypatch):
     for changed, said in (
         ({"HUB_ENSEIGNANT": "marie"}, "HUB_SOUS_DOMAINES"),
         ({"HUB_SYSTEMD": "/nulle/part"}, "systemd ne dirige pas"),
+        ({"HUB_MEMOIRE": "1500M"}, "HUB_MEMOIRE doit être un nombre, comme 1500"),
+        ({"HUB_COEURS": "1,5"}, "HUB_COEURS doit être un nombre"),
         ({"PATH": "/nulle/part"}, "systemd ne dirige pas"),
     ):
         with monkeypatch.context() as patch, pytest.raises(SystemExit, match=said):
@@ -258,10 +279,26 @@ def test_a_day_of_tries_is_a_hundred_and_fifty():
 def test_what_the_throttle_keeps_is_bounded(monkeypatch):
     monkeypatch.setattr("authenticator.MOST", 10)
     throttle = Throttle()
-    for number in range(10):
+    for number in (*range(10), 0, 10, 11):  # les plus anciens sont alors 1 et 2
         throttle.begin((str(number), "10.0.0.1"))
-    with pytest.raises(Refused, match="attendez une minute"):
-        throttle.begin(("onze", "10.0.0.1"))
+    assert [name for name, _ in throttle._tries] == [*"3456789", "0", "10", "11"]
+
+
+def test_every_address_the_machine_gives_itself_is_one():
+    assert {one_machine(one) for one in ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.9")} == {"127.0.0.1"}
+    assert one_machine("10.0.0.9") == "10.0.0.9"
+
+
+def test_a_new_first_password_closes_what_was_open_even_if_the_hub_did_not_hear(data):
+    roster = Roster(data)
+    checker, alice = ClassAuthenticator(roster=roster), SimpleNamespace(name="alice")
+    roster.choose("alice", "à moi seule") if roster.find("alice") else roster.add("alice")
+    roster.choose("alice", "à moi seule")
+    assert apart(checker.refresh_user(alice))
+    roster.renew("alice")
+    assert not apart(checker.refresh_user(alice))
+    roster.remove("alice")
+    assert not apart(checker.refresh_user(alice))
 
 
 def test_the_hub_answers_while_a_password_is_checked(data):
@@ -335,6 +372,25 @@ def test_every_setting_is_in_the_page_for_a_class_and_in_the_file():
     page = (ROOT / "docs" / "classe.md").read_text("utf-8")
     assert used - {"HUB_ENSEIGNANT"} == set(installer.DEFAULTS)
     assert {name for name in used if f"`{name}`" not in page} == set()
+
+
+ASK = """
+const http = require('http');
+const server = http.createServer((request, answer) => answer.end(JSON.stringify(request.headers)));
+server.listen(0, '127.0.0.1', () => {
+    const headers = {'X-Real-Ip': '9.9.9.9', 'X-Autre': 'oui'};
+    http.get({port: server.address().port, host: '127.0.0.1', headers}, answer => {
+        answer.setEncoding('utf8').on('data', text => { console.log(text); server.close(); });
+    });
+});
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="le proxy est écrit pour Node.js")
+def test_the_proxy_drops_the_address_that_a_browser_writes_itself():
+    command = ["node", "-r", ROOT / "hub" / "proxy.js", "-e", ASK]
+    headers = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout)
+    assert (headers.get("x-real-ip"), headers["x-autre"]) == (None, "oui")
 
 
 def test_the_hub_has_a_node_of_its_own_where_the_machine_has_none_or_an_old_one(tmp_path, monkeypatch):

@@ -228,6 +228,21 @@ def test_the_settings_are_those_of_the_hub_and_the_environment_wins(tmp_path, mo
     assert (found["HUB_PORT"], found["HUB_REPOS"], found.get("HUB_MEMOIRE")) == ("9000", "20", None)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="seul root donne un dossier à un autre")
+def test_a_homonym_has_a_number_of_his_own_and_who_comes_back_his(roster):
+    roster.add("zoe")
+    first = roster.find("zoe").uid
+    home = roster.lodge(roster.find("zoe"))
+    roster.remove("zoe")
+    roster.add("zoe")
+    assert roster.find("zoe").uid == first
+    roster.remove("zoe")
+    home.rename(home.with_name("zoe.2026"))
+    roster.add("zoe")
+    assert roster.find("zoe").uid > first
+    assert roster.lodge(roster.find("zoe")).stat().st_uid != home.with_name("zoe.2026").stat().st_uid
+
+
 def test_the_numbers_start_where_the_settings_say(roster, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(classe, "SETTINGS", tmp_path / "hub.env")
     (tmp_path / "hub.env").write_text("HUB_UID=60000\n")

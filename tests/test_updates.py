@@ -401,6 +401,19 @@ def test_a_fresh_lock_stops_the_click_and_a_folder_renamed_is_always_a_way_out(l
     assert read(lesson.student) == read(lesson.upstream)
 
 
+def test_a_link_writes_neither_in_the_home_itself_nor_in_what_hides_behind_a_symbolic_link(course):
+    """Ce que le cours contient de caché réglerait les programmes de l'élève : `.ipython` s'exécute à chaque noyau."""
+    hidden = course.home / ".ipython" / "profile_default" / "startup"
+    hidden.mkdir(parents=True)
+    (course.home / "notes").symlink_to(hidden)
+    for place in (course.home, course.home.parent, course.home / "notes", course.home / "notes" / "cours", hidden):
+        course.student = place
+        with pytest.raises(AssertionError, match="il est refusé"):
+            course.click()
+    assert list(hidden.iterdir()) == []
+    assert not list(course.home.parent.glob(".git")) + list(course.home.glob(".git"))
+
+
 def test_the_link_itself_in_a_students_server(lesson):
     """Le vrai serveur, et le vrai lien ; sans ce que le hub y ajoute, ce fichier-là était écrasé."""
     replace(lesson.student / "dossier", lambda path: write(path, MINE))
