@@ -43,9 +43,15 @@ class Throttle:
         self._tries.pop(key, None)
 
 
-def one_machine(address: str) -> str:
-    """L'adresse, la même pour toutes celles que la machine se donne : d'un carnet, on en essaierait des millions."""
-    return "127.0.0.1" if address.removeprefix("::ffff:").startswith("127.") or address == "::1" else address
+def address_of(request) -> str:
+    """L'adresse du navigateur ; une seule pour tout ce qui vient de la machine, car un carnet en a des millions.
+
+    Le serveur d'un élève atteint aussi le hub sans le proxy, avec son certificat, et peut alors s'inventer une adresse.
+    """
+    address, certificate = request.remote_ip, request.get_ssl_certificate() or {}
+    student = any(value.startswith("user-") for part in certificate.get("subject", ()) for _, value in part)
+    here = student or address == "::1" or address.removeprefix("::ffff:").startswith("127.")
+    return "127.0.0.1" if here else address
 
 
 class Said(web.HTTPError):
@@ -87,7 +93,7 @@ class ClassAuthenticator(Authenticator):
 
     async def authenticate(self, handler, data: dict) -> str:
         name = self.normalize_username(data.get("username", ""))
-        key = (name, one_machine(handler.request.remote_ip))
+        key = (name, address_of(handler.request))
         try:
             self.throttle.begin(key)
         except Refused as refused:

@@ -14,7 +14,6 @@ WALLS = {
     "ProtectHome": "yes",
     "ProtectProc": "invisible",
     "TemporaryFileSystem": "/dev/shm:mode=1777",
-    "InaccessiblePaths": "-/run/dbus",
     "RestrictSUIDSGID": "yes",
     "RestrictNamespaces": "yes",
     "ProtectKernelTunables": "yes",
@@ -46,6 +45,8 @@ class ClassSpawner(SystemdSpawner):
         self.unit_extra_properties = {
             **WALLS,
             "ReadWritePaths": str(home),
+            # Le second est le dossier que systemd donne à l'unité, dans la mémoire de la machine : il la remplirait.
+            "InaccessiblePaths": f"-/run/dbus -/run/{self.unit_name}",
             "TasksMax": str(self.tasks),
             "LimitNPROC": str(self.tasks),  # là où le noyau ne délègue pas ses bornes, celle-ci vaut encore
             "LimitDATA": str(self.mem_limit),  # un seul calcul qui demande tout : MemoryError plutôt qu'un noyau tué

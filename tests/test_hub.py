@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hub"))
 import installer
 import nbgitpuller
 import pupils
-from authenticator import ClassAuthenticator, Said, Throttle, one_machine
+from authenticator import ClassAuthenticator, Said, Throttle, address_of
 from jupyterhub._data import DATA_FILES_PATH
 from pupils import Refused, Roster
 from spawner import ClassSpawner
@@ -230,6 +230,7 @@ def test_a_student_writes_at_home_alone_and_sees_nobody(unit):
     assert unit["working_dir"].endswith("/eleves/alice")
     assert (found["PrivateTmp"], found["NoNewPrivileges"], found["ProtectProc"]) == ("yes", "yes", "invisible")
     assert (found["ProtectHome"], found["TemporaryFileSystem"]) == ("yes", "/dev/shm:mode=1777")
+    assert found["InaccessiblePaths"].split() == ["-/run/dbus", "-/run/jupyter-alice-singleuser"]
 
 
 def test_each_student_has_an_address_and_certificates_that_systemd_hands_over(unit):
@@ -284,9 +285,17 @@ def test_what_the_throttle_keeps_is_bounded(monkeypatch):
     assert [name for name, _ in throttle._tries] == [*"3456789", "0", "10", "11"]
 
 
-def test_every_address_the_machine_gives_itself_is_one():
-    assert {one_machine(one) for one in ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.9")} == {"127.0.0.1"}
-    assert one_machine("10.0.0.9") == "10.0.0.9"
+def request_from(address, owner="proxy-client"):
+    """Une demande au hub ; `owner` : à qui est le certificat qu'elle présente."""
+    certificate = {"subject": ((("commonName", owner),),)}
+    return SimpleNamespace(remote_ip=address, get_ssl_certificate=lambda: certificate)
+
+
+def test_all_that_comes_from_the_machine_is_one_address():
+    here = [request_from(one) for one in ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.9")]
+    here.append(request_from("9.9.9.9", "user-alice"))
+    assert {address_of(one) for one in here} == {"127.0.0.1"}
+    assert address_of(request_from("10.0.0.9")) == "10.0.0.9"
 
 
 def test_a_new_first_password_closes_what_was_open_even_if_the_hub_did_not_hear(data):
@@ -304,7 +313,7 @@ def test_a_new_first_password_closes_what_was_open_even_if_the_hub_did_not_hear(
 def test_the_hub_answers_while_a_password_is_checked(data):
     free, roster = threading.Event(), Roster(data)
     roster.check = lambda name, password: free.wait(10) and None
-    handler = SimpleNamespace(request=SimpleNamespace(remote_ip="10.0.0.1"))
+    handler = SimpleNamespace(request=request_from("10.0.0.1"))
 
     async def try_one():
         checker = ClassAuthenticator(roster=roster)

@@ -267,6 +267,32 @@ async def guessed(hall: Hall):
     )
 
 
+FORGED = """
+import http.client, os, ssl
+context = ssl.create_default_context(cafile=os.environ['JUPYTERHUB_SSL_CLIENT_CA'])
+context.check_hostname = False
+context.load_cert_chain(os.environ['JUPYTERHUB_SSL_CERTFILE'], os.environ['JUPYTERHUB_SSL_KEYFILE'])
+words = []
+for k in range(8):
+    link = http.client.HTTPSConnection('127.0.0.1', 8081, context=context)
+    link.request('GET', '/hub/login')
+    page = link.getresponse()
+    page.read()
+    cookie = page.getheader('Set-Cookie', '').split(';')[0]
+    xsrf = cookie.partition('=')[2]
+    headers = {'X-Forwarded-For': f'9.9.9.{k}', 'Cookie': cookie, 'Content-Type': 'application/x-www-form-urlencoded'}
+    link.request('POST', '/hub/login', f'_xsrf={xsrf}&username=ccq&password=essai', headers)
+    words.append('attendez' in link.getresponse().read().decode())
+print(sum(words))
+"""
+
+
+@attack("les mêmes, du carnet au hub, chacun d'une adresse inventée", "sans fin")
+async def invented(hall: Hall):
+    refused = int((await hall.run("aaq", FORGED)).split()[-1])
+    return refused >= 3, f"{refused} renvoyés sur 8"
+
+
 @attack("2 Go de mémoire partagée, ou 110 processus de 97 Mo", "les autres perdaient noyaux et serveurs")
 async def memory(hall: Hall):
     read = bounds("aaq")
@@ -333,6 +359,17 @@ async def leftovers(hall: Hall):
         inside and not left and fresh,
         f"écrit dans {', '.join(wrote)}, à lui seul ; numéro {given}, jamais donné",
     )
+
+
+@attack("le dossier de son unité, dans /run", "root y suivait un lien, et /run se remplissait")
+async def own_unit(hall: Hall):
+    folder = f"/run/{unit('aaq').removesuffix('.service')}"
+    code = f"try: open('{folder}/reste', 'w').close(); print('écrit')\n"
+    code += "except OSError as error: print(type(error).__name__)"
+    said = (await hall.run("aaq", code)).strip()
+    kept = list(Path("/run/toylib-hub").glob("jupyter-aaq*/*.env"))
+    fine = said != "écrit" and [(one.stat().st_uid, one.stat().st_mode & 0o777) for one in kept] == [(0, 0o400)]
+    return fine, f"{said} ; ce que systemd lit est à root, dans {kept[0].parent if kept else 'rien'}"
 
 
 @attack("un processus détaché", "survivait au serveur et au hub")
