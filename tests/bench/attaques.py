@@ -268,20 +268,23 @@ async def guessed(hall: Hall):
 
 
 FORGED = """
-import http.client, os, ssl
+import http.client, os, re, ssl
+from urllib.parse import urlencode
 context = ssl.create_default_context(cafile=os.environ['JUPYTERHUB_SSL_CLIENT_CA'])
 context.check_hostname = False
 context.load_cert_chain(os.environ['JUPYTERHUB_SSL_CERTFILE'], os.environ['JUPYTERHUB_SSL_KEYFILE'])
 words = []
 for k in range(8):
     link = http.client.HTTPSConnection('127.0.0.1', 8081, context=context)
-    link.request('GET', '/hub/login')
+    headers = {'X-Forwarded-For': f'9.9.9.{k}', 'Sec-Fetch-Mode': 'navigate'}
+    link.request('GET', '/hub/login', headers=headers)
     page = link.getresponse()
     page.read()
-    cookie = page.getheader('Set-Cookie', '').split(';')[0]
-    xsrf = cookie.partition('=')[2]
-    headers = {'X-Forwarded-For': f'9.9.9.{k}', 'Cookie': cookie, 'Content-Type': 'application/x-www-form-urlencoded'}
-    link.request('POST', '/hub/login', f'_xsrf={xsrf}&username=ccq&password=essai', headers)
+    cookies = dict(re.findall(r'([^=;, ]+)=([^;]+); ', page.getheader('Set-Cookie', '')))
+    headers['Cookie'] = '; '.join(f'{name}={value}' for name, value in cookies.items())
+    headers['Content-Type'] = 'application/x-www-form-urlencoded'
+    form = {'_xsrf': cookies['_xsrf'], 'username': 'ccq', 'password': 'essai'}
+    link.request('POST', '/hub/login', urlencode(form), headers)
     words.append('attendez' in link.getresponse().read().decode())
 print(sum(words))
 """
