@@ -108,7 +108,7 @@ def bring_back(puller: GitPuller, upstream: str) -> None:
 def refuse_hidden_folders(puller: GitPuller, git_url: str, repo_dir: str, **options) -> None:
     """Un dossier caché règle les programmes de l'élève : un lien n'y pose rien, ni par un lien symbolique, ni en
     faisant du dossier personnel, ou de ce qui le contient, le dossier du cours."""
-    place, home = Path(os.path.realpath(repo_dir)), Path(os.path.realpath(os.path.expanduser("~")))
+    place, home = Path(repo_dir).resolve(), Path.home().resolve()
     hidden = [part for named in (Path(os.path.normpath(repo_dir)), place) for part in named.parts if part[:1] == "."]
     if hidden:
         raise ValueError(f"Ce lien écrirait dans le dossier caché « {hidden[0]} » : il est refusé.")

@@ -78,8 +78,7 @@ c.JupyterHub.cleanup_servers = False  # le hub redémarre sans que les élèves 
 c.JupyterHub.authenticator_class, c.ClassAuthenticator.roster = ClassAuthenticator, roster
 c.Authenticator.any_allow_config = c.Authenticator.delete_invalid_users = True  # la liste dit tout
 c.Authenticator.auth_refresh_age, c.Authenticator.auth_refresh_strict = 5, True
-known = {one.name for one in roster.pupils()}
-c.Authenticator.admin_users = {TEACHER.lower()} & known
+c.Authenticator.admin_users = {TEACHER.lower()} if roster.find(TEACHER.lower()) else set()
 if TEACHER and not c.Authenticator.admin_users:  # JupyterHub s'arrêterait, et toute la classe avec lui
     print(f"HUB_ENSEIGNANT n'est pas sur la liste : sudo classe ajouter {TEACHER}.", file=sys.stderr)
 

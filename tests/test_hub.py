@@ -301,7 +301,7 @@ def test_all_that_comes_from_the_machine_is_one_address():
 def test_a_new_first_password_closes_what_was_open_even_if_the_hub_did_not_hear(data):
     roster = Roster(data)
     checker, alice = ClassAuthenticator(roster=roster), SimpleNamespace(name="alice")
-    roster.choose("alice", "à moi seule") if roster.find("alice") else roster.add("alice")
+    roster.add("alice")
     roster.choose("alice", "à moi seule")
     assert apart(checker.refresh_user(alice))
     roster.renew("alice")

@@ -45,7 +45,7 @@ def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Give
         runs.sweep(config._replace(epochs=0), [config.lr])  # qui ne coûte rien, et refuse tout le reste
         n = config.n or len(given.data[0])
         check_fits("epochs", config.epochs * math.ceil(n / (config.batch_size or n)))
-        check_fits("epochs", (config.epochs + 1) * runs.weights * count_weights(config.net()))
+        check_fits("epochs", (config.epochs + 1) * (count_weights(config.net()) if runs.weights else 0))
     return first
 
 
