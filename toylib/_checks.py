@@ -1,9 +1,8 @@
 """Les vérifications d'arguments : chaque message nomme l'argument, ce qui est venu et ce qui est attendu."""
 
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-MAX = sys.float_info.max
+MAX = float(np.finfo(float).max)
 
 
 def shown(value: object) -> str:
@@ -60,9 +59,7 @@ def check_whole(name: str, value: Any, least: int = 0) -> int:
     >>> check_whole("epochs", 100)
     100
     """
-    value = _plain(value)
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    require(whole, name, "être un entier", shown(value), TypeError)
+    value = _number(name, value, Integral, "être un entier")
     require(least <= value < 2**63, name, f"être un entier d'au moins {least} (et de 63 bits au plus)", shown(value))
     return int(value)
 
@@ -73,8 +70,7 @@ def check_flags(**flags: object) -> None:
     >>> check_flags(pin=True, stop=False)
     """
     for name, value in flags.items():
-        wanted = "être vrai ou faux (`True` ou `False`)"
-        require(isinstance(value, bool), name, wanted, shown(value), TypeError)
+        require(isinstance(value, bool), name, "être vrai ou faux (`True` ou `False`)", shown(value), TypeError)
 
 
 def check_fits(name: str, count: int) -> None:
@@ -95,18 +91,17 @@ def check_real(
     >>> check_real("noise", 0.1)
     0.1
     """
-    value = _plain(value)
-    require(isinstance(value, Real) and not isinstance(value, bool), name, "être un nombre", shown(value), TypeError)
+    value = _number(name, value, Real, "être un nombre")
     require(low <= value <= high, name, wanted, shown(value))
     return float(value)
 
 
-def _plain(value: Any) -> Any:
-    """`value`, ou le nombre que porte un tableau ou un tenseur sans dimension."""
-    try:
-        return value.item() if getattr(value, "ndim", None) == 0 else value
-    except Exception:  # un tenseur « meta » n'a pas de valeur
-        return value
+def _number(name: str, value: Any, kind: type, wanted: str) -> Any:
+    """Rend `value`, ou ce que porte un tableau ou un tenseur sans dimension, si c'est un nombre de type `kind`."""
+    with suppress(Exception):  # un tenseur « meta » n'a pas de valeur
+        value = value.item() if getattr(value, "ndim", None) == 0 else value
+    require(isinstance(value, kind) and not isinstance(value, bool), name, wanted, shown(value), TypeError)
+    return value
 
 
 def check_lr(value: object, name: str = "lr", dtype: torch.dtype = torch.float64, gain: float = 10.0) -> float:
@@ -156,7 +151,7 @@ def check_rates(values: object, layers: int, dtype: torch.dtype, planned: Sequen
     [[0.1, 0.2], [1.0, 2.0]]
     """
     rows = check_list("lrs", values, "une suite de taux, comme (0.01, 0.1)")
-    if rows and hasattr(_plain(rows[0]), "__iter__"):
+    if rows and hasattr(rows[0], "__iter__") and getattr(rows[0], "ndim", 1) != 0:  # sans dimension : un nombre
         rates: list = [check_lrs(row, f"lrs[{i}]", dtype) for i, row in enumerate(rows)]
         for i, row in enumerate(rates):
             require(len(row) == layers, f"lrs[{i}]", f"avoir un taux par couche, soit {layers}", len(row))
