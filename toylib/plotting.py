@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_rgb
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from torch import nn
 from torch.nn.functional import one_hot
 
@@ -134,8 +133,8 @@ def put_ticks(axis: Axis, *values: float, name: Callable[[float], str] = _number
     """
     if values:
         axis.set_ticks(values)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value).replace("-", "−")))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(lambda value, _: name(value).replace("-", "−"))
+    axis.set_minor_formatter("")
 
 
 def plot_sweep(sweep: Sweep, ax: Axes | None = None, *, metric: str | None = None, label: str | None = None) -> Axes:
@@ -187,10 +186,9 @@ def _draw_final(ax: Axes, sweep: Sweep, metric: str, label: str | None, style: d
         if len(final) > 1:
             ax.fill_between(lrs, final.min(axis=0), final.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
         ax.plot(lrs, np.median(final, axis=0), **name, **style)
-    format_axes(ax, metric)
     ax.set(xscale="log", xlim=(lrs[0] / 1.02, lrs[-1] * 1.02))
+    format_axes(ax, metric)
     ax.set(xlabel="Taux d'apprentissage", ylabel=f"{METRIC_NAMES[metric]}, à la fin")
-    put_ticks(ax.xaxis)
 
 
 def _draw_zones(ax: Axes, sweep: Sweep) -> None:
