@@ -8,10 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 
 from toylib import History, Net, Score, Sweep, gendata, plot_boundary, plot_curves, plot_history, plot_sweep
 from toylib.french import comma, percent
-from toylib.plotting import STYLES
+from toylib.plotting import CLASSES, STYLES
 
 matplotlib.use("agg")
 
@@ -103,6 +104,9 @@ def test_plot_boundary_puts_the_horizontal_feature_horizontally(ax):
     (line,) = [path.vertices for group in ax.collections for path in group.get_paths() if len(path.vertices) == 200]
     assert abs(line[:, 0]).max() < 0.02
     assert np.ptp(line[:, 1]) > 3
+    left, right = ax.images[0].get_array()[:, [0, -1]].swapaxes(0, 1)
+    assert np.allclose(left, to_rgb(CLASSES[0][-1]))  # chaque région a le fond de sa classe
+    assert np.allclose(right, to_rgb(CLASSES[1][-1]))
 
 
 LRS = np.array([0.001, 0.01, 0.1, 1.0, 10.0])

@@ -290,7 +290,8 @@ def plot_boundary(model: nn.Module, data, target, ax: Axes | None = None) -> Axe
     check_drawn("model", len(shares))
     ax = plot_data(data, one_hot(labels, len(shares)), ax)
     left, right, bottom, top = (float(side[k]) for side in sides for k in (0, -1))
-    ax.imshow(region_colors(shares), extent=(left, right, bottom, top), origin="lower", aspect="auto", zorder=0)
+    colors = np.array([to_rgb(region) for *_, region in CLASSES])[shares.argmax(axis=0)]
+    ax.imshow(colors, extent=(left, right, bottom, top), origin="lower", aspect="auto", zorder=0)
     for lead in leads(shares):
         ax.contour(*sides, lead, levels=[0.0], colors="black", zorder=0.5)
     return ax
@@ -307,15 +308,6 @@ def plane_shares(model: nn.Module, horizontal: torch.Tensor, vertical: torch.Ten
     plane = torch.cartesian_prod(horizontal, vertical).to(next(model.parameters()).device)
     with torch.inference_mode(), mode(model, training=False):
         return model(plane).softmax(dim=1).T.unflatten(1, (len(horizontal), len(vertical))).mT.numpy(force=True)
-
-
-def region_colors(shares: np.ndarray) -> np.ndarray:
-    """Le fond de la classe la plus probable en chaque point : des probabilités (classes, R, S), les couleurs (R, S, 3).
-
-    >>> region_colors(np.array([[[0.2]], [[0.8]]])).round(2).tolist()
-    [[[0.81, 0.89, 0.95]]]
-    """
-    return np.array([to_rgb(region) for *_, region in CLASSES])[shares.argmax(axis=0)]
 
 
 def leads(shares: np.ndarray) -> list[np.ndarray]:
