@@ -6,12 +6,10 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from io import TextIOWrapper
-from pathlib import Path
 from typing import NoReturn
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.figure import Figure
 
 from toylib._checks import check_choice, check_file, check_lrs, check_whole, require
 from toylib.data import RULES, gendata
@@ -28,7 +26,7 @@ def toytest(
     optimizer: str = "adam",
     rule: str = "sum",
     seed: int | None = 0,
-    out: str | Path | None = None,
+    out: str | os.PathLike | None = None,
 ) -> dict[float, History]:
     """Entraîne un réseau neuf par taux, affiche le tableau des résultats et trace les courbes.
 
@@ -81,7 +79,7 @@ def _row(lr: float, history: History, seconds: float) -> str:
     return _ROW.format(comma(lr), comma(history.loss[-1]), percent(history.accuracy[-1]), when, duration)
 
 
-def _figure(histories: dict[float, History]) -> Figure:
+def _figure(histories: dict[float, History]) -> plt.Figure:
     """Perte et exactitude, une courbe par taux, lisibles du fond d'une salle."""
     # L'appeler vingt et une fois n'a rien d'une étourderie : pas d'avertissement, en anglais, de matplotlib.
     with plt.rc_context({"font.size": 15, "figure.max_open_warning": 0}):
@@ -96,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """La commande `python -m toylib` ; `--help` en donne les options."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # un é ou un ∞ n'est pas de tous les terminaux
-    parser = _parser()
+    parser = _Parser()
     options = parser.parse_args(arguments)
     try:
         toytest(**{name: value for name, value in vars(options).items() if value is not None})
@@ -110,7 +108,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class _Parser(ArgumentParser):
-    """Un analyseur dont l'aide et les erreurs sont en français."""
+    """Les options de la commande ; l'aide et les erreurs sont en français."""
+
+    def __init__(self) -> None:
+        super().__init__("python -m toylib", description="Compare des taux d'apprentissage.", add_help=False)
+        add = self.add_argument
+        add("-h", "--help", action="help", help="affiche cette aide")
+        add("--lrs", type=_rate, nargs="+", metavar="TAUX", help="taux à comparer")
+        add("--epochs", type=int, metavar="N", help="nombre d'époques (100)")
+        add("--optimizer", metavar="NOM", help=f"{', '.join(OPTIMIZERS)} (adam)")
+        add("--rule", metavar="NOM", help=f"règle des données : {', '.join(RULES)} (sum)")
+        add("--seed", type=int, metavar="N", help="graine (0)")
+        add("--out", default="courbes.png", metavar="FICHIER", help="figure à écrire (courbes.png)")
 
     def format_help(self) -> str:
         return super().format_help().replace("usage:", "Usage :").replace("options:", "Options :")
@@ -138,17 +147,3 @@ _FRENCH = {
 def _rate(text: str) -> float:
     """Lit un taux, à virgule ou à point."""
     return float(text.replace(",", "."))
-
-
-def _parser() -> ArgumentParser:
-    """Les options de la commande."""
-    parser = _Parser("python -m toylib", description="Compare des taux d'apprentissage.", add_help=False)
-    add = parser.add_argument
-    add("-h", "--help", action="help", help="affiche cette aide")
-    add("--lrs", type=_rate, nargs="+", metavar="TAUX", help="taux à comparer")
-    add("--epochs", type=int, metavar="N", help="nombre d'époques (100)")
-    add("--optimizer", metavar="NOM", help=f"{', '.join(OPTIMIZERS)} (adam)")
-    add("--rule", metavar="NOM", help=f"règle des données : {', '.join(RULES)} (sum)")
-    add("--seed", type=int, metavar="N", help="graine (0)")
-    add("--out", default="courbes.png", metavar="FICHIER", help="figure à écrire (courbes.png)")
-    return parser
