@@ -175,7 +175,11 @@ def _check(model, data, target, epochs, lrs, *, optimizer, batch_size, schedule,
     check_flags(weights=weights)
     copies = [(one, lr) for one in deepcopy(models) for lr in lrs]  # qui parcourt `iter_sweep` peut entraîner model
     check_fits("epochs", len(copies) * (epochs + 1) * (count_weights(models[0]) if weights else 1))
-    task = Task(copies, sets, epochs, batch_size, optimizer, loss, planned, _state(seed, epochs, n), weights)
+    state = random_generator(seed).get_state()
+    if seed is None:  # le générateur global avance aussitôt, comme `train` le ferait avancer
+        for _ in range(epochs):
+            torch.randperm(n, device="cpu")
+    task = Task(copies, sets, epochs, batch_size, optimizer, loss, planned, state, weights)
     shape = (len(lrs),) if isinstance(model, Net) else (len(models), len(lrs))
     return _Plan(np.array(lrs), shape, _blocks(task))
 
@@ -188,16 +192,6 @@ def _blocks(task: Task) -> list[Task]:
     size = max(1, MEMORY // (numbers * model.output.weight.element_size()))
     starts = range(0, len(task.copies), size)
     return [task._replace(copies=task.copies[start : start + size]) for start in starts]
-
-
-def _state(seed: int | None, epochs: int, n: int) -> torch.Tensor:
-    """L'état du générateur avant le premier mélange. Sans graine, le générateur global avance aussitôt comme `train`
-    le ferait avancer."""
-    state = random_generator(seed).get_state()
-    if seed is None:
-        for _ in range(epochs):
-            torch.randperm(n, device="cpu")
-    return state
 
 
 def _check_models(model) -> list[Net]:
