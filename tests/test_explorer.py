@@ -290,7 +290,7 @@ def test_a_diverging_curve_is_still_drawn():
 def test_the_ghost_is_grey():
     assert re.search(
         r'id="ghost-loss">\s*<path[^>]*stroke:currentColor;stroke-opacity:0.47',
-        stage_of(Curves("loss")).figures[0]["svg"],
+        stage_of(Curves("loss")).figures[0],
     )
 
 

@@ -161,5 +161,5 @@ def test_a_figure_redrawn_whole_is_sent_whole():
     for lr in (0.1, 0.3):
         demo.set(lr=lr)
         demo.wait()
-        assert f"taux {lr}" in demo.stage.figures[0]["svg"]
+        assert f"taux {lr}" in demo.stage.figures[0]
     demo.close()

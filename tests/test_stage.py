@@ -90,7 +90,7 @@ def outline(svg, gid):
 
 def test_what_stands_still_is_written_once_and_each_moving_artist_has_its_group():
     stage = Scene().stage
-    (svg,) = [one["svg"] for one in stage.figures]
+    (svg,) = stage.figures
     for gid in ("line", "box", "text"):
         assert svg.count(f'id="{gid}"') == 1
     before = stage.figures
@@ -100,7 +100,7 @@ def test_what_stands_still_is_written_once_and_each_moving_artist_has_its_group(
 
 
 def test_ink_alone_takes_the_colour_of_the_theme():
-    svg = Scene().stage.figures[0]["svg"]
+    svg = Scene().stage.figures[0]
     assert "#000000" not in svg
     assert "stroke:currentColor" in svg
     assert "#0072b2" in svg
@@ -125,7 +125,7 @@ def test_the_browser_puts_each_artist_where_matplotlib_would(page):
     made = page.evaluate("""() => Object.fromEntries(['line', 'box'].map(
         gid => [gid, document.querySelector(`[id$="-${gid}"] > path`).getAttribute('d')]))""")
     scene.stage.redraw()
-    wanted = scene.stage.figures[0]["svg"]
+    wanted = scene.stage.figures[0]
     assert numbers(made["line"]) == pytest.approx(outline(wanted, "line"), abs=0.01)
     assert numbers(made["box"])[:8] == pytest.approx(outline(wanted, "box")[:8], abs=0.01)
     uses = """() => [...document.querySelectorAll('[id$="-line"] use')].filter(one => one.style.display !== 'none')

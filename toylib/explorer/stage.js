@@ -111,16 +111,7 @@ async function render({ model, el }) {
     let last = null, ghost = null, twins = [];
 
     function build() {
-        figures.replaceChildren(...model.get('figures').map(({ alt, svg }) => {
-            const box = document.createElement('div');
-            box.setAttribute('role', 'img');
-            box.setAttribute('aria-label', alt);
-            box.innerHTML = svg.replace(/(\bid="|url\(#|href="#)/g, `$1${id}`);
-            box.firstElementChild.setAttribute('aria-hidden', 'true');
-            const [, , width, height] = box.firstElementChild.getAttribute('viewBox').split(' ');
-            box.style.setProperty('--ratio', width / height);
-            return box;
-        }));
+        figures.innerHTML = model.get('figures').join('').replace(/(\bid="|url\(#|href="#)/g, `$1${id}`);
         el.style.setProperty('--columns', [0, 1, 2, 3][figures.children.length] ?? 2);
         el.style.setProperty('--font', `${model.get('font')}px`);
         twins = [...el.querySelectorAll('g[id]')].map(one => one.id.slice(id.length).match(/^(ghost|pin\d)-(.+)/)).filter(one => one);

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from html import escape
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ class Stage(anywidget.AnyWidget):
         """Refait ce qui ne bouge pas : à appeler quand des axes ont changé."""
         self._moving = [artist for figure in self._figures for artist in figure.findobj(Artist.get_gid)]
         self._anchors = {}
-        self.figures = [{"alt": _alt(figure), "svg": self._draw(figure)} for figure in self._figures]
+        self.figures = [_box(figure, self._draw(figure)) for figure in self._figures]
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""
@@ -134,10 +135,12 @@ class Stage(anywidget.AnyWidget):
         return re.sub(r"(stroke|text[^>]*fill):\s#(..)\2\2(?=[;\"])", _ink, svg[svg.index("<svg") :])
 
 
-def _alt(figure: Figure) -> str:
-    """Le texte qui remplace une figure."""
+def _box(figure: Figure, svg: str) -> str:
+    """Ce que la page montre d'une figure ; un texte la remplace pour un lecteur d'écran."""
     axes = ", ".join(f"{ax.get_ylabel()} selon {ax.get_xlabel()}" for ax in figure.axes)
-    return f"Figure : {axes} ; le texte qui la suit dit ce qu'elle montre."
+    alt = escape(f"Figure : {axes} ; le texte qui la suit dit ce qu'elle montre.")
+    ratio = figure.bbox.width / figure.bbox.height
+    return f'<div role="img" aria-label="{alt}" style="--ratio: {ratio}"><div aria-hidden="true">{svg}</div></div>'
 
 
 def _ink(found: re.Match) -> str:
