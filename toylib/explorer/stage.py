@@ -90,8 +90,8 @@ class Stage(anywidget.AnyWidget):
     def redraw(self) -> None:
         """Refait ce qui ne bouge pas : à appeler quand des axes ont changé."""
         self._moving = [artist for figure in self._figures for artist in figure.findobj(Artist.get_gid)]
-        self._anchors = {}
         self.figures = [_box(figure, self._draw(figure)) for figure in self._figures]
+        self._anchors = {artist: _anchor(artist) for artist in self._moving if isinstance(artist, Text)}
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Ce que le navigateur doit savoir de chaque artiste qui bouge, par `gid`."""
@@ -128,7 +128,6 @@ class Stage(anywidget.AnyWidget):
         buffer = StringIO()
         with matplotlib.rc_context(PLAIN):
             figure.savefig(buffer, format="svg", transparent=True)
-        self._anchors |= {artist: _anchor(artist) for artist in moving if isinstance(artist, Text)}
         for artist, before in zip(moving, kept):
             artist.set(**before)
         svg = buffer.getvalue()
