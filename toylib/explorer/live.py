@@ -110,8 +110,7 @@ class Demo(widgets.VBox):
 
     def close(self) -> None:
         """Ferme le widget, ses commandes et son fil de travail."""
-        super().close()
-        if hasattr(self, "_worker"):
+        if hasattr(self, "_worker"):  # sans lui, rien n'est ouvert encore
             self._worker.close()
             atexit.unregister(self._seen)
             for part in self._parts():
@@ -211,7 +210,7 @@ class Demo(widgets.VBox):
 
 
 def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **most: int) -> None:
-    """Donne leur valeur à des commandes, par nom et dans cet ordre ; `most`, le plus grand cran qu'un curseur aura.
+    """Donne leur valeur à des commandes, par nom, dans l'ordre de `controls` ; `most`, le plus grand cran d'un curseur.
 
     Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
     """
@@ -220,9 +219,9 @@ def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **mos
         control = controls[check_choice("la commande", name, controls)]
         offer = range(most[name] + 1) if name in most else offer_of(control)
         require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", shown(value))
-    for name, value in values.items():
+    for name in sorted(values, key=list(controls).index):
         with controls[name].hold_sync():
-            controls[name].value = value
+            controls[name].value = values[name]
 
 
 def offer_of(control: widgets.Widget) -> Sequence:
@@ -231,8 +230,6 @@ def offer_of(control: widgets.Widget) -> Sequence:
     >>> offer_of(widgets.IntSlider(1, 1, 3))
     range(1, 4)
     """
-    return (
-        [one for _, one in control.options]
-        if hasattr(control, "options")
-        else range(control.min, control.max + 1, control.step)
-    )
+    if hasattr(control, "options"):
+        return [one for _, one in control.options]
+    return range(control.min, control.max + 1, control.step)

@@ -198,7 +198,7 @@ class LrExplorer(Demo):
         """
         if "lr" in values:
             values["lr"] = snap(values["lr"])
-        values |= {"epoch": values.pop("epoch")} if "epoch" in values else {}  # après epochs, qui dit jusqu'où elle va
+        # L'époque que l'on regarde vient en dernier : epochs dit jusqu'où elle va.
         assign({**self._controls, "epoch": self._epoch}, values, epoch=values.get("epochs", self._epoch.max))
 
     def restart(self) -> None:
