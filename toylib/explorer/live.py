@@ -76,7 +76,7 @@ class Demo(widgets.VBox):
         boxes = (widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row)
         super().__init__([*boxes, self.stage])
         self.add_class("toylib-explorer")
-        self._seen = weakly(self._keep)
+        self._keeping = weakly(self._keep)
         self._worker = LatestWorker(self._answer, self._rest)
         for control in self.controls.values():
             control.observe(self._submit, names="value")
@@ -84,8 +84,8 @@ class Demo(widgets.VBox):
         for part in self._parts():  # ipywidgets retient tout widget jusqu'à sa fermeture : ceux-ci, une fois montrés
             _instances.pop(part.model_id, None)
             part.comm.on_msg(weakly(part._handle_msg))
-        self.stage.on_msg(self._seen)
-        atexit.register(self._seen)  # Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas
+        self.stage.on_msg(self._keeping)
+        atexit.register(self._keeping)  # Python fini, ipywidgets ne saurait plus fermer ce qu'il ne retient pas
 
     def set(self, **values) -> None:
         """Donne leur valeur à des commandes, comme à la main.
@@ -112,7 +112,7 @@ class Demo(widgets.VBox):
         """Ferme le widget, ses commandes et son fil de travail."""
         if hasattr(self, "_worker"):  # sans lui, rien n'est ouvert encore
             self._worker.close()
-            atexit.unregister(self._seen)
+            atexit.unregister(self._keeping)
             for part in self._parts():
                 widgets.Widget.close(part)
 
