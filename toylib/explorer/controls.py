@@ -53,15 +53,6 @@ def plain(value) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def label(field: str, value) -> str:
-    """Le texte d'une valeur.
-
-    >>> label("noise", 0.1), label("batch_size", None)
-    ('10\\xa0%', 'complet')
-    """
-    return FIELDS[field][1](value)
-
-
 def make_control(field: str, values: Sequence, value) -> widgets.Widget:
     """La commande de `field` : un curseur, ou un bouton par valeur, dont les textes sont en français.
 

@@ -7,11 +7,10 @@ import numpy as np
 from IPython.core.pylabtools import print_figure
 from matplotlib import rcParams
 
-from toylib.explorer.controls import label
 from toylib.explorer.runs import Config
 from toylib.explorer.stage import make_figure, set_margins
 from toylib.explorer.views import PANELS, format_u
-from toylib.french import OPTIMIZER_NAMES, comma, counted, percent
+from toylib.french import OPTIMIZER_NAMES, RULE_NAMES, comma, counted, percent
 from toylib.plotting import STYLES, drawable, plot_boundary, plot_history
 from toylib.sweep import Sweep
 from toylib.training import History
@@ -89,5 +88,5 @@ def draw_views(views: Sequence[str], config: Config, result: Sweep, rates: dict[
 
 def caption(config: Config) -> str:
     """Ce qui est entraîné, en quelques mots."""
-    points = "vos données" if config.given else f"règle « {label('rule', config.rule)} »"
+    points = "vos données" if config.given else f"règle « {RULE_NAMES[config.rule]} »"
     return f"{points}, {counted(config.epochs, 'époque')}"

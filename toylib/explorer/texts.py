@@ -1,6 +1,6 @@
 """Ce que l'explorateur dit en mots d'un entraînement."""
 
-from toylib.explorer.controls import FIELDS, label
+from toylib.explorer.controls import FIELDS
 from toylib.explorer.runs import Config, Run
 from toylib.explorer.settings import POINTS
 from toylib.french import OPTIMIZER_NAMES, comma, counted, percent
@@ -11,14 +11,9 @@ WIDE = 100  # rapport de deux écarts-types d'entrées à partir duquel la ligne
 def status_of(run: Run) -> str:
     """La ligne d'état d'un entraînement : tout ce que l'image montre, en texte."""
     history = run.history
-    words = [
-        f"lr {comma(run.config.lr)}",
-        f"perte {comma(history.loss[-1], 2)}",
-        f"exactitude {percent(history.accuracy[-1])}",
-    ]
+    words = [f"lr {comma(run.config.lr)}", _score(history.loss[-1], history.accuracy[-1])]
     if history.valid_loss is not None:
-        words.append(f"validation : perte {comma(history.valid_loss[-1], 2)}")
-        words.append(f"exactitude {percent(history.valid_accuracy[-1])}")
+        words.append(f"validation : {_score(history.valid_loss[-1], history.valid_accuracy[-1])}")
     diverged = history.diverges_at()
     if diverged is not None:
         words.append(f"diverge à l'époque {diverged}")
@@ -30,11 +25,15 @@ def status_of(run: Run) -> str:
     return " · ".join(words)
 
 
+def _score(loss: float, accuracy: float) -> str:
+    return f"perte {comma(loss, 2)} · exactitude {percent(accuracy)}"
+
+
 def labels_of(config: Config) -> dict[str, str]:
     """Ce qui peut distinguer un entraînement d'un autre, en mots."""
     others = {
-        field: f"{FIELDS[field][0].lower()} {label(field, getattr(config, field))}"
-        for field in FIELDS
+        field: f"{name.lower()} {text(getattr(config, field))}"
+        for field, (name, text) in FIELDS.items()
         if field not in POINTS or not config.given
     }
     return others | {"lr": f"lr {comma(config.lr)}", "optimizer": OPTIMIZER_NAMES[config.optimizer]}
