@@ -174,6 +174,17 @@ def test_a_folder_and_a_file_that_cannot_be_written_are_said_in_french(tmp_path)
     explorer.close()
 
 
+def test_a_full_disk_is_said_in_french(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    explorer = LrExplorer(n=20, epochs=1)
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(ValueError, match=r"path doit pouvoir s'écrire.*No space left"):
+        explorer.save(tmp_path / "page.html")
+    explorer.close()
+
+
 def test_what_would_not_fit_is_refused_in_french(tmp_path, monkeypatch):
     monkeypatch.setattr(page_module, "LARGEST", 20_000)
     explorer = LrExplorer(n=20, epochs=1)

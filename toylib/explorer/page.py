@@ -10,6 +10,7 @@ from string import Template
 
 import numpy as np
 
+from toylib._checks import refusing
 from toylib.explorer.stage import Stage
 
 HERE = Path(__file__).parent
@@ -36,10 +37,8 @@ def write_page(path: Path, stage: Stage, frames: list[dict], **texts) -> None:
     if size > LARGEST:
         weight = f"{size // 1000} ko, pour {LARGEST // 1000} au plus"
         raise ValueError(f"La page serait trop lourde : {weight}. Choisissez moins d'époques ou moins de vues.")
-    try:
+    with refusing("path", "pouvoir s'écrire"):
         path.write_text(page, "utf-8")
-    except OSError as error:
-        raise ValueError(f"path doit pouvoir s'écrire ; reçu : {str(path)!r} ({error.strerror}).") from None
 
 
 def _lighten(frames: list[dict]) -> dict[str, list]:

@@ -27,8 +27,7 @@ def check_views(views: Sequence[str], given: Given | None) -> list[str]:
     views = check_list("views", views, "une suite de vues") or [None]
     views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views)]
     require(len(set(views)) == len(views), "views", "être fait de vues différentes", shown(views))
-    boundary = given is not None and "boundary" in views
-    if boundary:
+    if given and "boundary" in views:
         require(given.shape[0] == 2, "data[0]", 'avoir 2 entrées, pour la vue "boundary"', given.shape[0])
         check_drawn("data[1]", given.shape[1])
     return views

@@ -123,8 +123,7 @@ class LrExplorer(Demo):
         rows = [[slider, *self._steps()], others, self._buttons(pin, restart, stop)]
         self._epoch = widgets.IntSlider(value=self._first.epochs, max=self._first.epochs, description="À l'époque")
         # C'est la vue de Play qui bat la mesure : cachée, mais dans la page.
-        hidden = {"display": "none"}
-        self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, interval=100, layout=hidden)
+        self._play = widgets.Play(value=self._first.epochs, max=self._first.epochs, layout={"display": "none"})
         self._unshown = [self._epoch, self._play]
         self.controls = dict(self._controls)
         if boundary:
@@ -138,8 +137,7 @@ class LrExplorer(Demo):
         """Un cran de taux à gauche, à droite : pour un écran tactile, et pour `Notebook 7`, qui garde les flèches."""
 
         def move(by: int) -> None:
-            slider = self._controls["lr"]
-            slider.index = max(0, min(slider.index + by, len(LR_GRID) - 1))
+            self.lr *= 10 ** (by / 10)  # au bout, le taux le plus proche reste le même
 
         return [make_button("Plus petit", "", lambda: move(-1)), make_button("Plus grand", "", lambda: move(1))]
 
