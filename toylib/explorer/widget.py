@@ -100,11 +100,10 @@ class LrExplorer(Demo):
         views = check_views(views, given)
         self._runs = Runs(valid, "boundary" in views, CACHE if cache else 0)
         self._first = check_first(lr, optimizer, choices, given, self._runs)
-        self._challenge = check_challenge(challenge)
         font, status = (19, 30) if projector else (13, 20)
         self._views, self._panels = views, make_panels(views, font)
         kept = tuple(view for view in views if view != "boundary") or ("curves",)
-        self._asked = {"data": given, "valid": valid, "views": kept, "challenge": challenge, "projector": projector}
+        self._asked = {"valid": valid, "views": kept, "challenge": check_challenge(challenge), "projector": projector}
         rows = self._build(choices, "boundary" in views, pin, restart, stop)
         self._reset(self._first)
         self._start(rows, *(panel.figure for panel in self._panels), font=font, status=status)
@@ -218,7 +217,7 @@ class LrExplorer(Demo):
         """
         path, config = check_file("path", path, KINDS), self._config(self._request())
         settings = {**config._asdict(), **self._asked}
-        del settings["given"]
+        settings["data"] = settings.pop("given")
         with closing(LrExplorer(**settings)) as twin:
             twin._runs.room = PAGE
             controls, frames = twin.controls.values(), {}
@@ -320,7 +319,7 @@ class LrExplorer(Demo):
             "span": max(run.config.epochs, 1),
             "labels": labels_of(run.config),
             "status": status_of(run),
-            "challenge": fate_of(run, self._challenge),
+            "challenge": fate_of(run, self._asked["challenge"]),
         }
 
     # --- Sans noyau
