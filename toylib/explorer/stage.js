@@ -36,8 +36,7 @@ function outline(xy) {
 
 function mark(group, xy) {
     const uses = [...group.querySelectorAll('use')];
-    if (!uses.length) return;
-    while (uses.length < xy.length / 2) uses.push(uses[0].parentNode.appendChild(uses[0].cloneNode()));
+    while (uses.length && uses.length < xy.length / 2) uses.push(uses[0].parentNode.appendChild(uses[0].cloneNode()));
     uses.forEach((use, k) => {
         const shown = Number.isFinite(xy[2 * k] + xy[2 * k + 1]);
         use.style.display = shown ? '' : 'none';
@@ -47,7 +46,6 @@ function mark(group, xy) {
 
 function paintImage(image, view) {
     const old = image.getAttribute('href');
-    image.removeAttribute('xlink:href');
     image.setAttribute('href', URL.createObjectURL(new Blob([view], { type: 'image/png' })));
     image.setAttribute('preserveAspectRatio', 'none');
     if (old?.startsWith('blob:')) URL.revokeObjectURL(old);
@@ -153,14 +151,13 @@ async function render({ model, el }) {
     // Ce que le navigateur sait des commandes de l'instant passe avant ce que le noyau en dit.
     const known = () => model.get('recall').find(frame => frame.key === key());
     const receive = () => { const frame = model.get('frame'); show(frame.parts ? known() ?? frame : frame); };
-    const recall = () => { const frame = known(); if (frame) show(frame); return frame; };
-    function learn() {
+    function recall() {  // l'image que l'on voit déjà garde sa ligne d'état
         const frame = known();
         if (frame) show(frame.key === last?.key ? { ...frame, status: last.status } : frame);
     }
-    const again = () => { build(); if (!recall()) receive(); };
+    const again = () => { build(); receive(); recall(); };
     const dead = () => write(status, DEAD);
-    const events = { 'change:figures': again, 'change:frame': receive, 'change:pins': again, 'change:recall': learn, comm_live_update: dead };
+    const events = { 'change:figures': again, 'change:frame': receive, 'change:pins': again, 'change:recall': recall, comm_live_update: dead };
     function listen(verb) {
         for (const [name, action] of Object.entries(events)) model[verb](name, action);
         for (const one of controls) one[verb]('change:index change:value', recall);
