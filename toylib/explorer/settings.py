@@ -13,13 +13,18 @@ from toylib.plotting import check_drawn
 POINTS = {"n": 500, "rule": "sum", "noise": 0.0}  # les données, sans autre indication
 
 
-def check_given(data: object, valid: object, rules: dict[str, object]) -> Given | None:
-    """Les données à soi, s'il y en a ; ni n, ni rule, ni noise, ni un nombre d'échantillons à tirer ne vont avec."""
-    if data is None or isinstance(data, Given):
-        return data
+def check_points(data: object, valid: object, rules: dict[str, object]) -> tuple[Given | None, dict[str, object]]:
+    """Les données à soi, s'il y en a, et de quoi tirer les autres : n, rule et noise.
+
+    Ni ces trois-là, ni un nombre d'échantillons de validation à tirer ne vont avec des données à soi.
+    """
+    if data is None:
+        return None, POINTS | {name: value for name, value in rules.items() if value is not None}
+    if isinstance(data, Given):  # celles d'un autre explorateur
+        return data, rules
     for name, value in rules.items():
         require(value is None, name, "être absent : data donne les données", shown(value))
-    return Given.of(data, None if isinstance(valid, int) and valid == 0 else valid)
+    return Given.of(data, None if isinstance(valid, int) and valid == 0 else valid), rules
 
 
 def check_views(views: Sequence[str], given: Given | None) -> list[str]:

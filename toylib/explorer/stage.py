@@ -135,7 +135,7 @@ class Stage(anywidget.AnyWidget):
 
 
 def _box(figure: Figure, svg: str) -> str:
-    """Ce que la page montre d'une figure ; un texte la remplace pour un lecteur d'écran."""
+    """Ce que la page montre d'une figure ; un texte la remplace pour un lecteur d'écran."""
     axes = ", ".join(f"{ax.get_ylabel()} selon {ax.get_xlabel()}" for ax in figure.axes)
     alt = escape(f"Figure : {axes} ; le texte qui la suit dit ce qu'elle montre.")
     ratio = figure.bbox.width / figure.bbox.height

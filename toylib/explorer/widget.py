@@ -12,7 +12,7 @@ from toylib.explorer.controls import make_button, make_control, offered
 from toylib.explorer.live import Demo, assign, offer_of
 from toylib.explorer.page import KINDS, write_page
 from toylib.explorer.runs import CACHE, LR_GRID, PAGE, Config, Run, Runs
-from toylib.explorer.settings import POINTS, check_challenge, check_first, check_given, check_views, snap
+from toylib.explorer.settings import check_challenge, check_first, check_points, check_views, snap
 from toylib.explorer.static import caption, describe, draw_views, three_rates
 from toylib.explorer.texts import fate_of, labels_of, status_of
 from toylib.explorer.views import PINS, Scene, make_panels
@@ -89,11 +89,8 @@ class LrExplorer(Demo):
         cache: bool = True,
     ) -> None:
         check_flags(pin=pin, restart=restart, stop=stop, projector=projector, cache=cache)
-        points = {"n": n, "rule": rule, "noise": noise}
-        given = check_given(data, valid, points)
+        given, points = check_points(data, valid, {"n": n, "rule": rule, "noise": noise})
         valid = 0 if given else valid
-        if given is None:
-            points = {field: default if points[field] is None else points[field] for field, default in POINTS.items()}
         fields = {**points, "hidden": hidden, "epochs": epochs}
         fields |= {"batch_size": batch_size, "schedule": schedule, "seed": seed}
         choices = {field: offered(field, value) for field, value in fields.items()}
