@@ -81,3 +81,10 @@ def test_without_a_seed_the_weights_are_those_of_a_stack_of_torch_layers():
     stacks = [torch.nn.Sequential(*map(torch.nn.Linear, (3, 5, 6), (5, 6, 4))) for _ in range(2)]
     assert torch.equal(first, flat(stacks[0]))
     assert torch.equal(second, flat(stacks[1]))
+
+
+def test_a_refused_network_draws_nothing():
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="hidden doit"):
+        Net(2, hidden=(10, 10**8))
+    assert torch.equal(before, torch.get_rng_state())

@@ -43,11 +43,12 @@ class Net(nn.Module):
     ) -> None:
         super().__init__()
         self.nins, self.nout = check_whole("nins", nins, 1), check_whole("nout", nout, 1)
-        widths = [self.nins, *_check_hidden(hidden)]
-        self.tanh = _check_tanh(tanh, len(widths) - 1)
+        widths = [self.nins, *_check_hidden(hidden), self.nout]
+        _check_size(widths)
+        self.tanh = _check_tanh(tanh, len(widths) - 2)
         generator = random_generator(seed)
-        self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in zip(widths, widths[1:]))
-        self.output = _linear(widths[-1], self.nout, generator)
+        layers = [_linear(a, b, generator) for a, b in zip(widths, widths[1:])]
+        self.hidden, self.output = nn.ModuleList(layers[:-1]), layers[-1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Les logits (n, nout) des entrées x (n, nins)."""
@@ -60,13 +61,19 @@ class Net(nn.Module):
 
 def _linear(nins: int, nout: int, generator: torch.Generator) -> nn.Linear:
     """Une couche linéaire dont les poids viennent de `generator`."""
-    check_fits("hidden", nins * nout)
     layer, bound = nn.Linear(nins, nout, device="meta"), nins**-0.5  # nn.Linear(nins, nout), sans poids encore
     with refusing("hidden", "tenir en mémoire", f"une couche de {nout} × {nins} poids"):
         weight, bias = torch.empty(nout, nins, device="cpu"), torch.empty(nout, device="cpu")
     layer.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
     layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
     return layer
+
+
+def _check_size(widths: Sequence[int]) -> None:
+    """Vérifie que la mémoire suffit à tous les poids, avant d'en tirer un seul."""
+    check_fits("nins", widths[0])
+    check_fits("nout", widths[-1])
+    check_fits("hidden", sum(a * b for a, b in zip(widths, widths[1:])))
 
 
 def _check_hidden(hidden: Sequence[int]) -> list[int]:
