@@ -35,7 +35,7 @@ from toylib.lessons.edge import edge_explorer
 from toylib.lessons.noise_floor import noisy_descents
 from toylib.lessons.range_test import plot_range_test, range_test
 from toylib.plotting import plot_data
-from toylib.schedules import cosine
+from toylib.schedules import cosine, factors
 
 F, Y2 = gendata(20, seed=0)
 NAN = F.copy()
@@ -90,6 +90,24 @@ class NoRate(optim.Optimizer):
 
     def __init__(self, params, lr):
         super().__init__(params, {})
+
+
+class Learner(nn.Module):
+    """Un réseau dont `change` change les logits, selon son mode."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.linear, self.change = nn.Linear(2, 2), change
+
+    def forward(self, x):
+        return self.change(self.linear(x), self.training)
+
+
+def _learn(change):
+    """Un entraînement par lots de 2, d'un réseau dont le dernier lot n'a qu'un échantillon."""
+    with torch.random.fork_rng():
+        model = Learner(change)
+    train(model, F[:5], Y2[:5], 1, 0.1, batch_size=2)
 
 
 def _failing(step, steps):
@@ -283,6 +301,30 @@ CASES = [
     (lambda: _sweep().history(2), ValueError, "k", "2"),
     (lambda: _sweep().history("a"), TypeError, "k", "'a'"),
     (lambda: _train().epochs_to("a"), TypeError, "accuracy", "'a'"),
+    (lambda: History.of([0.7, 0.3]), TypeError, "scores", "couple"),
+    (lambda: History.of([(0.7,)]), TypeError, "scores", "(1, 1)"),
+    (lambda: History.of(None), TypeError, "scores", "None"),
+    (lambda: History.of([("0.7", 0.5)]), TypeError, "scores", "dtype"),
+    (lambda: History.of([(0.7, 0.5), (0.7,)]), TypeError, "scores", "(0.7,)"),
+    (lambda: History.of([(0.7, 0.5)], [(0.7, 0.5)] * 2), ValueError, "valid_scores", "2"),
+    # un réseau qui n'apprendrait pas, dont l'essai en mode eval ne dit rien
+    (lambda: _learn(lambda z, training: (z, z) if training else z), ValueError, "model", "tuple"),
+    (lambda: _learn(lambda z, training: z.squeeze()), ValueError, "model", "forme (2,)"),
+    (lambda: _learn(lambda z, training: z.detach()), ValueError, "model", "sans gradient"),
+    (lambda: _learn(lambda z, training: z[:, :1] if training else z), ValueError, "model", "(1, 1)"),
+    (lambda: _learn(lambda z, training: z + 1 / (1 - training)), ValueError, "model", "ZeroDivisionError"),
+    # une durée, une date, que NumPy compte parmi les entiers
+    (lambda: _train(epochs=np.timedelta64(3, "ns")), TypeError, "epochs", "timedelta64"),
+    (lambda: _train(lr=np.datetime64(3, "ns")), TypeError, "lr", "datetime64"),
+    (lambda: factors("cosine", 2.5), TypeError, "steps", "2.5"),
+    (lambda: factors("cosine", -1), ValueError, "steps", "-1"),
+    # un réseau plus grand que la mémoire : l'argument en cause, avant tout tirage
+    (lambda: Net(10**9), ValueError, "nins", "1000000000"),
+    (lambda: Net(2, 10**9, hidden=()), ValueError, "nout", "1000000000"),
+    (lambda: Net(10**4, 10**4, hidden=(10**4,) * 40), ValueError, "hidden", "4100000000"),
+    (lambda: Net(2, hidden=(10, 10**8)), ValueError, "hidden", "1200000020"),
+    (lambda: toytest([0.1], 10**12), ValueError, "epochs", "1000000000000"),
+    (lambda: plot_boundary(Net(2, seed=0), [[-3e38, 0], [3e38, 1]], [0, 1]), ValueError, "data", "1e30"),
     (lambda: History.of([]), ValueError, "scores", "vide"),
     # un tanh que l'on a changé, des logits qui n'en sont pas, plus de courbes ou de poids que la mémoire
     (lambda: _sweep(changed(lambda m: setattr(m, "tanh", [True, True]))), ValueError, "model", "tuple"),

@@ -150,3 +150,32 @@ def test_a_refusal_leaves_a_link_to_nowhere_as_it_was(tmp_path):
     with pytest.raises(ValueError, match="rule doit"):
         toytest([0.1], 1, rule="x", out=tmp_path / "lien.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lien.png"]
+
+
+def test_a_figure_that_cannot_be_written_does_not_stay_open(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("plus de place")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    before = plt.get_fignums()
+    with pytest.raises(OSError, match="plus de place"):
+        toytest([0.1], epochs=1, out=tmp_path / "a.png")
+    assert plt.get_fignums() == before
+
+
+def test_interrupting_the_command_gets_one_sentence(monkeypatch, capsys):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toylib.experiment.toytest", interrupt)
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "\nInterrompu.\n"
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_refused_at_once(tmp_path):
+    pipe = tmp_path / "tube.png"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="out doit être un fichier"):
+        toytest([0.1], epochs=1, out=pipe)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 from contextlib import nullcontext
 
 import numpy as np
@@ -466,3 +467,35 @@ def test_the_default_device_does_not_matter():
         torch.set_default_device(None)
     assert np.array_equal(found, expected)
     assert swept == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_training_in_another_thread_does_not_change_the_threads_of_this_one():
+    f, y2 = gendata(500, seed=0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    other = threading.Thread(target=lambda: [train(Net(2, seed=0), f, y2, 5, 0.1, seed=0) for _ in range(40)])
+    other.start()
+    try:
+        torch.set_num_threads(2)
+        seen = set()
+        while other.is_alive():
+            train(Net(2, seed=0), f, y2, 1, 0.1, seed=0)
+            seen.add(torch.get_num_threads())
+        assert seen == {2}
+    finally:
+        other.join()
+        torch.set_num_threads(before)
+
+
+def test_what_a_network_keeps_between_batches_does_not_see_the_trial():
+    """L'essai d'un lot, avant le premier pas, ne compte ni dans les moyennes de BatchNorm ni dans le hasard."""
+    f, y2 = gendata(50, seed=0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 2))
+    train(model, f, y2, 3, 0.1, batch_size=20)
+    assert model[1].num_batches_tracked == 9
+    torch.manual_seed(0)
+    train(nn.Linear(2, 2), f, y2, 1, 0.1, batch_size=20, seed=0)
+    drawn = torch.get_rng_state()
+    torch.manual_seed(0)
+    nn.Linear(2, 2)
+    assert torch.equal(drawn, torch.get_rng_state())

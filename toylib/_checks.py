@@ -98,9 +98,11 @@ def check_real(
 
 def _number(name: str, value: Any, kind: type, wanted: str) -> Any:
     """Rend `value`, ou ce que porte un tableau ou un tenseur sans dimension, si c'est un nombre de type `kind`."""
+    dated = getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M")  # durée, date : un entier pour NumPy
     with suppress(Exception):  # un tenseur « meta » n'a pas de valeur
-        value = value.item() if getattr(value, "ndim", None) == 0 else value
-    require(isinstance(value, kind) and not isinstance(value, bool), name, wanted, shown(value), TypeError)
+        value = value.item() if getattr(value, "ndim", None) == 0 and not dated else value
+    sound = isinstance(value, kind) and not isinstance(value, bool) and not dated
+    require(sound, name, wanted, shown(value), TypeError)
     return value
 
 
@@ -185,7 +187,8 @@ def check_file(name: str, out: Any, kinds: Sequence[str]) -> Path:
         path, found = Path(out), shown(str(out))
         known = os.access(path, os.F_OK)  # une erreur pour un octet nul, que Path accepte
     require(path.suffix.lower() in kinds, name, f"finir par l'un de : {', '.join(kinds)}", found)
-    require(not os.path.isdir(path), name, "être un fichier", f"un dossier, {found}")
+    kind = "un dossier" if os.path.isdir(path) else "ni un fichier, ni un dossier"  # un tube, qui ferait attendre
+    require(not known or os.path.isfile(path), name, "être un fichier", f"{kind}, {found}")
     with refusing(name, "pouvoir s'écrire, dans un dossier qui existe", found):
         path.open("ab").close()
     if not known:

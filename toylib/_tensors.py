@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from toylib._checks import check_fits, check_lr, check_planned, check_whole, refusing, require
 
@@ -142,15 +143,26 @@ def _labels(name: str, y: Tensor, classes: int) -> Tensor:
     return rows.long().argmax(dim=1)
 
 
-def check_batches(model: nn.Module, epochs: int, n: int, batch_size: int) -> None:
-    """Vérifie qu'un réseau qui normalise par lot (`BatchNorm`) n'aura pas à apprendre d'un seul échantillon.
+def check_batches(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int) -> None:
+    """Vérifie que `model` peut apprendre des entrées `x`, par lots de `batch_size` et d'un reste.
 
-    >>> check_batches(nn.BatchNorm1d(2), 100, 10, 4)
+    Il est essayé en mode `train` sur un lot de chaque taille ; ni ses tampons ni le hasard de l'appelant ne bougent.
+
+    >>> check_batches(nn.BatchNorm1d(2), torch.rand(10, 2), torch.zeros(10), 4)
     """
+    n, classes = len(x), int(labels.max()) + 1
     norms = [type(part).__name__ for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    alone = epochs and norms and (n % batch_size or batch_size) == 1
+    alone = norms and (n % batch_size or batch_size) == 1
     wanted = f"donner au moins 2 échantillons à chaque lot, pour un réseau qui a {', '.join(norms)}"
     require(not alone, "batch_size", wanted, f"{batch_size}, et {n} échantillons")
+    for size in {min(n, batch_size), n % batch_size or min(n, batch_size)}:
+        wanted = f"rendre en mode train, d'un lot de taille {size}, des logits ({size}, {classes}) qui ont un gradient"
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        with refusing("model", wanted), torch.random.fork_rng([]), mode(model, training=True):
+            logits = functional_call(model, buffers, (x[:size],))
+            found = f"forme {tuple(logits.shape)}, {'avec' if logits.requires_grad else 'sans'} gradient"
+            sound = logits.ndim == 2 and len(logits) == size and logits.shape[1] >= classes and logits.requires_grad
+        require(sound, "model", wanted, found)
 
 
 def check_weights(model: Any) -> tuple[torch.dtype, torch.device]:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import matplotlib.pyplot as plt
 import torch
 
-from toylib._checks import check_choice, check_file, check_lrs, check_whole, require
+from toylib._checks import check_choice, check_file, check_fits, check_lrs, check_whole, require
 from toylib.data import RULES, gendata
 from toylib.french import comma, percent
 from toylib.network import Net
@@ -49,7 +49,7 @@ def toytest(
     """
     lrs = check_lrs(lrs, dtype=torch.float32)
     require(len(set(lrs)) == len(lrs), "lrs", "être fait de taux différents", f"{max(lrs, key=lrs.count)} deux fois")
-    epochs = check_whole("epochs", epochs)
+    check_fits("epochs", epochs := check_whole("epochs", epochs))
     check_choice("optimizer", optimizer, OPTIMIZERS)
     out = None if out is None else check_file("out", out, (".png", ".jpg", ".webp", ".pdf", ".svg"))
     f, y2 = gendata(rule=rule, seed=seed)
@@ -63,8 +63,7 @@ def toytest(
         print(_row(lr, histories[lr], time.perf_counter() - start))
     figure = _figure(histories)
     if out is not None:
-        figure.savefig(out, dpi=150)
-        plt.close(figure)
+        _write(figure, out)
     return histories
 
 
@@ -90,6 +89,14 @@ def _figure(histories: dict[float, History]) -> plt.Figure:
     return figure
 
 
+def _write(figure: plt.Figure, out: os.PathLike) -> None:
+    """Écrit la figure et la ferme, même si le disque est plein."""
+    try:
+        figure.savefig(out, dpi=150)
+    finally:
+        plt.close(figure)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """La commande `python -m toylib` ; `--help` en donne les options."""
     if isinstance(sys.stdout, TextIOWrapper):
@@ -101,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"Figure écrite dans {options.out}", flush=True)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "\nInterrompu.\n")
     except BrokenPipeError:  # `python -m toylib | head` : plus personne ne lit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError:

@@ -284,7 +284,9 @@ def plot_boundary(model: nn.Module, data, target, ax: Axes | None = None) -> Axe
     """
     x, labels = (part.cpu() for part in as_tensors(model, data, target))
     require(x.shape[1] == 2, "model", "avoir 2 entrées, pour une figure", x.shape[1])
-    sides = [torch.linspace(c.min() - 0.2, c.max() + 0.2, 200, dtype=x.dtype, device="cpu") for c in x.T]
+    most = float(x.abs().max())
+    require(most <= 1e30, "data", "être fait de nombres d'au plus 1e30, pour une figure", most)
+    sides = [plane_side(c) for c in x.T]
     shares = plane_shares(model, *sides)
     require(len(shares) >= 2, "model", "avoir 2 sorties au moins", len(shares))
     check_drawn("model", len(shares))
@@ -295,6 +297,16 @@ def plot_boundary(model: nn.Module, data, target, ax: Axes | None = None) -> Axe
     for lead in leads(shares):
         ax.contour(*sides, lead, levels=[0.0], colors="black", zorder=0.5)
     return ax
+
+
+def plane_side(values: torch.Tensor) -> torch.Tensor:
+    """Les 200 abscisses d'un fond qui déborde un peu des points d'abscisses `values`, ou les 200 ordonnées.
+
+    >>> plane_side(torch.zeros(3))[[0, -1]]
+    tensor([-0.2000,  0.2000])
+    """
+    margin = max(0.2, 1e-6 * float(values.abs().max()))  # 0,2 se perdrait dans l'arrondi d'un milliard
+    return torch.linspace(values.min() - margin, values.max() + margin, 200, dtype=values.dtype, device="cpu")
 
 
 def plane_shares(model: nn.Module, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from toylib._checks import check_choice, check_fits, check_real, refusing
+from toylib._checks import check_choice, check_fits, check_real, check_whole, refusing
 
 Schedule = Callable[[int, int], float]  # une fonction : (numéro du pas, nombre de pas) donne le facteur du taux
 
@@ -73,7 +73,7 @@ def factors(schedule: str | Schedule, steps: int) -> list[float]:
     >>> factors("constant", 3), factors(lambda step, steps: 0.5**step, 3)
     ([1.0, 1.0, 1.0], [1.0, 0.5, 0.25])
     """
-    check_fits("epochs", steps)
+    check_fits("epochs", check_whole("steps", steps))
     if not callable(schedule):
         schedule = SCHEDULES[check_choice("schedule", schedule, SCHEDULES)]
     if schedule is constant:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from toylib._checks import check_choice, check_lr, check_real, check_whole, refusing, require
+from toylib._checks import check_choice, check_lr, check_real, check_whole, refusing, require, shown
 from toylib._tensors import as_tensors, check_batches, check_optimizer, check_valid, mode, random_generator
 from toylib.schedules import Schedule, factors
 
@@ -23,7 +24,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),  # SGD, où momentum=0.9 est déjà écrit
 }
-_BEFORE: list[int] = []  # le nombre de fils à rendre : celui d'avant le premier des entraînements en cours
+# Par fil de Python, le nombre de fils de calcul à rendre : celui d'avant le premier de ses entraînements en cours.
+_BEFORE = threading.local()
 SMALL = 2**21  # en deçà de tant de nombres par couche, plusieurs fils de calcul ne font que s'attendre
 
 
@@ -55,12 +57,12 @@ class History:
         >>> History.of([Score(0.7, 0.5), Score(0.2, 1.0)]).loss.tolist()
         [0.7, 0.2]
         """
-        # zip(*scores) : d'abord toutes les pertes, puis toutes les exactitudes
-        curves = [np.array(curve, dtype=float) for curve in (*zip(*scores), *zip(*valid_scores))]
-        require(curves, "scores", "contenir au moins une mesure", "une suite vide")
-        for curve in curves:
-            curve.setflags(write=False)
-        return cls(*curves)  # cls est la classe, History : ses deux ou quatre courbes, dans l'ordre des champs
+        curves, valid = _curves("scores", scores), _curves("valid_scores", valid_scores)
+        n, m = len(curves[0]), len(valid[0])
+        require(n, "scores", "contenir au moins une mesure", "une suite vide")
+        require(m in (0, n), "valid_scores", f"avoir autant de mesures que scores, {n}, ou aucune", m)
+        # cls est la classe, History : ses deux ou quatre courbes, dans l'ordre des champs
+        return cls(*curves, *(valid if m else ()))
 
     def epochs_to(self, accuracy: float) -> int | None:
         """La première époque dont l'exactitude atteint `accuracy`, ou None.
@@ -80,6 +82,18 @@ class History:
         """
         above = ~(self.loss <= 2 * self.loss[0])  # ~ : non ; et non pas >, qui est faux pour NaN, comme <=
         return int(above.argmax()) if above[-1] else None  # argmax : la place du premier vrai
+
+
+def _curves(name: str, scores: Iterable[Score]) -> np.ndarray:
+    """La courbe des pertes et celle des exactitudes, (2, n), en lecture seule."""
+    wanted = "être une suite de mesures, chacune un couple (perte, exactitude)"
+    with refusing(name, wanted, shown(scores), TypeError):
+        table = np.array([*scores])
+    sound = len(table) == 0 or (table.ndim == 2 and table.shape[1] == 2 and table.dtype.kind in "fiu")
+    require(sound, name, wanted, f"forme {table.shape}, de dtype {table.dtype}", TypeError)
+    curves = table.reshape(-1, 2).T.astype(float, order="C")
+    curves.setflags(write=False)
+    return curves
 
 
 @torch.inference_mode(False)
@@ -132,7 +146,6 @@ def train(
     valid = None if valid is None else check_valid(model, valid)
     epochs = check_whole("epochs", epochs)
     batch_size = len(x) if batch_size is None else check_whole("batch_size", batch_size, 1)
-    check_batches(model, epochs, len(x), batch_size)
     # un facteur par pas de tout l'entraînement ; ceil arrondit au-dessus : le dernier lot, plus petit, compte aussi
     planned = factors(schedule, epochs * math.ceil(len(x) / batch_size))
     generator = random_generator(seed)
@@ -142,6 +155,8 @@ def train(
     scores, valid_scores, step = [], [], 0
 
     with mode(model, training=True), few_threads(model, len(x)), progress("Entraînement", epochs + 1) as bar:
+        if epochs > 0:
+            check_batches(model, x, labels, batch_size)
         for epoch in range(epochs + 1):
             if epoch > 0:  # à l'époque 0, le réseau initial est seulement mesuré
                 order = torch.randperm(len(x), generator=generator, device="cpu")
@@ -203,13 +218,14 @@ def few_threads(model: nn.Module, n: int) -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
-    threads, widest = (*_BEFORE, torch.get_num_threads())[0], max(part.numel() for part in model.parameters())
-    _BEFORE.append(threads)
+    before, widest = vars(_BEFORE).setdefault("threads", []), max(part.numel() for part in model.parameters())
+    threads = (*before, torch.get_num_threads())[0]
+    before.append(threads)
     torch.set_num_threads(1 if widest * n < SMALL else threads)
     try:
         yield
     finally:
-        torch.set_num_threads(_BEFORE.pop())
+        torch.set_num_threads(before.pop())
 
 
 def _make_optimizer(optimizer: Any, model: nn.Module, lr: float, planned: Sequence[float]) -> torch.optim.Optimizer:
