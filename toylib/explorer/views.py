@@ -82,8 +82,9 @@ class Boundary:
         data, target = config.data()
         self._ax.clear()
         plot_data(data, target, self._ax)
-        low, high = (data.min(axis=0) - 0.2).tolist(), (data.max(axis=0) + 0.2).tolist()
-        self._sides = [torch.linspace(*ends, PLANE) for ends in zip(low, high)]
+        margin = np.maximum(0.2, 1e-6 * abs(data).max(axis=0).astype(float))  # que float32 distingue, même à 1e9
+        low, high = data.min(axis=0) - margin, data.max(axis=0) + margin
+        self._sides = np.linspace(low, high, PLANE, axis=1)
         self._ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         (_, _, first), *others = CLASSES[: config.shape[1]]
         self._ax.axvspan(low[0], high[0], color=first, linewidth=0, zorder=-1)
@@ -95,9 +96,10 @@ class Boundary:
 
     def draw(self, scene: Scene) -> None:
         net = scene.run.config.net(scene.run.weights[min(scene.epoch, scene.run.reached)])
-        sides, lines, gap = [side.numpy() for side in self._sides], [], np.full((1, 2), np.nan)
-        for region, lead in zip(self._regions, leads(plane_shares(net, *self._sides))):
-            generator = contourpy.contour_generator(*sides, lead, fill_type=contourpy.FillType.ChunkCombinedCode)
+        # au type des poids, qui peut n'être plus celui de PyTorch par défaut
+        sides, lines, gap = torch.from_numpy(self._sides).to(next(net.parameters())), [], np.full((1, 2), np.nan)
+        for region, lead in zip(self._regions, leads(plane_shares(net, *sides))):
+            generator = contourpy.contour_generator(*self._sides, lead, fill_type=contourpy.FillType.ChunkCombinedCode)
             (points,), (codes,) = generator.filled(0.0, np.inf)
             region.set_path(NOWHERE if points is None else Path(points, codes))
             lines += generator.lines(0.0)
