@@ -216,3 +216,20 @@ def test_a_figure_is_as_wide_as_its_place_without_a_band(page, width):
     box, figure = page.locator("svg").first.bounding_box(), page.locator(".toylib-figures").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(480 / 400, rel=0.01)
     assert box["width"] == pytest.approx(min(figure["width"], 0.8 * 900 * 1.2), abs=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "extract"),
+    [
+        ({"size": 3}, TypeError, "size doit être une largeur et une hauteur"),
+        ({"size": (3,)}, ValueError, "size doit être une largeur et une hauteur"),
+        ({"size": (300, "a")}, TypeError, r"size\[1\] doit être un nombre"),
+        ({"size": (0, 300)}, ValueError, r"size\[0\] doit être un nombre de pixels"),
+        ({"columns": 0}, ValueError, "columns doit être un entier d'au moins 1"),
+        ({"columns": 1.5}, TypeError, "columns doit être un entier"),
+    ],
+    ids=str,
+)
+def test_a_figure_that_could_not_be_drawn_is_refused_in_french(options, kind, extract):
+    with pytest.raises(kind, match=extract):
+        make_figure(**options)

@@ -18,6 +18,8 @@ from matplotlib.image import AxesImage, imsave
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from toylib._checks import check_list, check_real, check_whole, require, shown
+
 DPI = 100  # pixels par pouce : la taille d'une figure se donne en pixels
 BLACK = "#000001"  # ce qui reste noir : sur un fond de couleur, l'encre du thème pourrait ne pas se voir
 PLAIN = {"svg.fonttype": "none", "image.composite_image": False}
@@ -29,7 +31,12 @@ def make_figure(size: tuple[int, int] = (480, 400), columns: int = 1, layout: st
     >>> len(make_figure(columns=2).axes)
     2
     """
-    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, layout=layout)
+    sides = check_list("size", size, "une largeur et une hauteur, en pixels")
+    require(len(sides) == 2, "size", "être une largeur et une hauteur, en pixels", shown(size))
+    wanted = "être un nombre de pixels, entre 1 et 10000"
+    width, height = (check_real(f"size[{k}]", side, 1, 1e4, wanted) for k, side in enumerate(sides))
+    columns = check_whole("columns", columns, 1)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout=layout)
     figure.subplots(1, columns)
     return figure
 
