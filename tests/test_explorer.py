@@ -623,9 +623,101 @@ def test_a_single_value_offers_no_control(explorer, full):
 
 def test_a_value_that_is_not_offered_is_refused_and_nothing_moves(full):
     for change in ({"rule": "somme"}, {"epochs": 31}, {"epoch": 13}, {"largeur": 3}):
-        with pytest.raises(ValueError, match=r"doit être l.une? de"):
+        with pytest.raises(ValueError, match=r"doit être (l.une? de|entre 0 et 12)"):
             full.set(seed=1, **change)
     assert full._controls["seed"].value == 0
+
+
+# --- Ce qui ne convient pas
+
+
+@pytest.fixture(scope="module")
+def offering():
+    """Un explorateur dont les crans se confondraient avec vrai, faux et des nombres à virgule."""
+    made = LrExplorer(n=[1, 20], batch_size=[1, None], noise=[0, 0.1], hidden=[(1,), (2,)], epochs=[2, 4])
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"n": True}, ValueError),
+        ({"batch_size": True}, ValueError),
+        ({"noise": False}, ValueError),
+        ({"hidden": (True,)}, ValueError),
+        ({"n": torch.tensor(1, device="meta")}, ValueError),
+        ({"epoch": True}, TypeError),
+        ({"epoch": 1.5}, TypeError),
+        ({"epoch": "a"}, TypeError),
+        ({"epoch": -1}, ValueError),
+        ({"epoch": 3}, ValueError),
+        ({"epoch": 1, "epochs": "x"}, ValueError),
+    ],
+    ids=str,
+)
+def test_what_only_looks_like_an_offered_value_is_refused_and_nothing_moves(offering, change, kind):
+    before = offering._request()
+    with pytest.raises(kind, match=f"{[*change][-1]} doit être"):
+        offering.set(**{"lr": 1, **change})
+    assert offering._request() == before
+
+
+def test_an_equal_number_is_the_offered_one(offering):
+    offering.set(n=20.0, noise=0.0, hidden=[np.int64(2)], epoch=torch.tensor(1))
+    offering.wait()
+    asked = offering._config(offering._request())
+    assert [type(one) for one in (asked.n, asked.noise, asked.hidden[0])] == [int] * 3
+    assert (asked.n, asked.noise, asked.hidden, offering._epoch.value) == (20, 0, (2,), 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": [0, 0, 1]},
+        {"n": [20, 20]},
+        {"rule": ["sum", "sum"]},
+        {"noise": [0, 0.0]},
+        {"hidden": [(4,), [torch.tensor(4)]]},
+        {"batch_size": [None, 20, None]},
+        {"epochs": np.array([2, 2])},
+        {"schedule": ["constant"] * 2},
+        {"views": ("u", "u")},
+    ],
+    ids=str,
+)
+def test_a_value_offered_twice_is_refused(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} doit être fait de valeurs différentes"):
+        LrExplorer(**options)
+
+
+@pytest.mark.parametrize("seeds", [range(1001), range(10**30)], ids=["1001", "10**30"])
+def test_more_values_than_a_slider_can_hold_are_refused_at_once(seeds):
+    with pytest.raises(ValueError, match="seed doit offrir 1000 valeurs au plus"):
+        LrExplorer(seed=seeds)
+
+
+def test_an_epoch_out_of_many_is_refused_in_one_line():
+    explorer = LrExplorer(n=1, hidden=(), epochs=20_000)
+    with pytest.raises(ValueError, match="epoch doit être entre 0 et 20000") as caught:
+        explorer.set(epoch=-1)
+    explorer.close()
+    assert len(str(caught.value)) < 100
+
+
+def test_the_boundary_follows_whatever_type_pytorch_takes_by_default():
+    explorer = LrExplorer(n=20, epochs=2, views=("boundary",))
+    explorer.wait()
+    torch.set_default_dtype(torch.float64)
+    try:
+        for change in ({"lr": 0.3, "optimizer": "sgd"}, {"lr": 0.01, "optimizer": "adam"}):
+            explorer.set(**change)
+            explorer.wait()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        explorer.close()
+    assert explorer.status.startswith("lr 0,01")
 
 
 def test_held_out_samples_are_said_in_the_status_line(full):

@@ -93,6 +93,17 @@ def test_three_classes_of_two_features_have_their_regions(explore):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["classe 0", "classe 1", "classe 2"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("constant", [0, 1e9, -1e30])
+def test_a_feature_that_never_varies_still_has_its_width_in_the_plane(explore, constant):
+    data, labels = flowers(features=2, classes=2)
+    data[:, 1] = constant
+    (panel,) = explore(data=(data, labels), views=("boundary",))._panels
+    low, high = panel._ax.get_ylim()
+    assert low < constant < high
+    assert len(np.unique(panel._sides[1].astype(np.float32))) > 8
+
+
 def test_scales_too_far_apart_are_told_until_they_are_divided_away(explore):
     wide = X * [1, 1, 1, 5000]
     assert "entrées d'échelles très différentes (rapport" in explore(data=(wide, LABELS)).status
@@ -112,6 +123,7 @@ def test_without_a_kernel_the_picture_says_whose_data_they_are(explore):
         ({"rule": ["sum", "xor"]}, ValueError, "rule doit être absent"),
         ({"noise": 0.0}, ValueError, "noise doit être absent"),
         ({"valid": 100}, TypeError, "valid doit être un couple"),
+        ({"valid": False}, TypeError, "valid doit être un couple"),
         ({"valid": (X[:, :2], LABELS)}, ValueError, "valid[0] doit être de forme (n, 4)"),
         ({"valid": (X, LABELS + 1)}, ValueError, "valid[1] doit contenir"),
         ({"views": ("boundary",)}, ValueError, "data[0] doit avoir 2 entrées"),
@@ -129,6 +141,11 @@ def test_data_that_will_not_do_are_refused_in_french(options, kind, extract):
     with pytest.raises(kind) as caught:
         LrExplorer(**{"data": (X, LABELS)} | options)
     assert extract in str(caught.value).replace("\xa0", " ")
+
+
+@pytest.mark.parametrize("zero", [0, np.int64(0), torch.tensor(0)], ids=["int", "numpy", "torch"])
+def test_no_validation_is_any_zero(explore, zero):
+    assert explore(data=(X, LABELS), valid=zero).history.valid_loss is None
 
 
 def test_without_data_a_pair_of_validation_is_refused():

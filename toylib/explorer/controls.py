@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import combinations
 
 import ipywidgets as widgets
 
-from toylib._checks import require
+from toylib._checks import check_list, refusing, require, shown
 from toylib.french import OPTIMIZER_NAMES, RULE_NAMES, SCHEDULE_NAMES, comma, percent
 
 STYLE = {"description_width": "initial"}
@@ -23,6 +24,7 @@ FIELDS: dict[str, tuple[str, Callable]] = {
     "epochs": ("Époques", str),
     "seed": ("Graine", str),
 }
+MOST = 1000  # valeurs, au plus, qu'une commande offre
 NAMED = ("optimizer", "rule", "hidden", "batch_size", "schedule")  # un bouton par valeur, pas un curseur
 
 
@@ -37,7 +39,8 @@ def offered(field: str, value) -> list:
     if field == "hidden":
         several = several and len(value) > 0 and all(isinstance(one, list | tuple) for one in value)
     values = value if several else [value]
-    require(len(values), field, "offrir au moins une valeur", "une suite vide")
+    require(values, field, "offrir au moins une valeur", "une suite vide")
+    require(not values[MOST:], field, f"offrir {MOST} valeurs au plus", shown(value))  # sans en compter 10**30
     return [plain(one) for one in values]
 
 
@@ -53,6 +56,40 @@ def plain(value) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def same(one: object, other: object) -> bool:
+    """Vrai pour deux valeurs égales ; mais vrai et faux ne sont pas 1 et 0.
+
+    >>> same(16, 16.0), same((1, 2), (True, 2))
+    (True, False)
+    """
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    with suppress(Exception):  # ce qui ne se compare pas : un tenseur « meta », un tableau
+        return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    return False
+
+
+def check_different(name: str, values: Sequence) -> None:
+    """Lève `ValueError` si deux des valeurs de `values` sont égales.
+
+    >>> check_different("seed", [0, 1])
+    """
+    twins = any(same(*pair) for pair in combinations(values, 2))
+    require(not twins, name, "être fait de valeurs différentes", shown(values))
+
+
+def check_offered(name: str, value: object, values: Sequence) -> int:
+    """Le rang, dans `values`, de la valeur que `value` égale.
+
+    >>> check_offered("lr", 2.0, [1, 2, 3])
+    1
+    """
+    value = plain(value)
+    places = [k for k, one in enumerate(values) if same(one, value)]
+    require(places, name, f"être l'une des valeurs offertes : {shown(values)}", shown(value))
+    return places[0]
+
+
 def make_control(field: str, values: Sequence, value) -> widgets.Widget:
     """La commande de `field` : un curseur, ou un bouton par valeur, dont les textes sont en français.
 
@@ -66,18 +103,28 @@ def make_control(field: str, values: Sequence, value) -> widgets.Widget:
 
 def make_slider(name: str, values: Sequence, value, text: Callable = comma, width: str = "560px") -> widgets.Widget:
     """Un curseur sur `values`, que `text` écrit ; une flèche du clavier avance d'un cran."""
-    options = [(text(one), one) for one in values]
-    return widgets.SelectionSlider(options=options, value=value, description=name, style=STYLE, layout={"width": width})
+    values = check_list("values", values, "une suite de valeurs")
+    place = _check_start("values", values, value)
+    with refusing("text", "écrire chacune des valeurs"):
+        options = [(text(one), one) for one in values]
+    return widgets.SelectionSlider(options=options, index=place, description=name, style=STYLE, layout={"width": width})
 
 
 def make_choice(name: str, options: dict[str, object], value) -> widgets.Widget:
     """Un bouton par valeur, sous son nom."""
+    require(isinstance(options, dict), "options", "être un dictionnaire, une valeur par nom", shown(options), TypeError)
     style, values = {**STYLE, "button_width": "auto"}, list(options.values())
-    place = values.index(value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
+    place = _check_start("options", values, value)  # le rang, car ipywidgets prend la valeur None pour aucun choix
     choice = widgets.ToggleButtons(options=list(options.items()), index=place, description=name, style=style)
     if None in values:  # et lui rend ce rang, quand on lui donne None
         choice.observe(lambda change: choice.set_trait("index", values.index(choice.value)), names="index")
     return choice
+
+
+def _check_start(name: str, values: Sequence, value: object) -> int:
+    """Le rang de `value`, par où une commande commence, dans ce qu'elle offre."""
+    check_different(name, values)
+    return check_offered("value", value, values)
 
 
 def make_button(text: str, icon: str, action: Callable[[], None]) -> widgets.Button:

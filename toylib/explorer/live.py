@@ -12,8 +12,8 @@ from IPython.core.pylabtools import print_figure
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
-from toylib._checks import check_choice, check_real, require, shown
-from toylib.explorer.controls import plain
+from toylib._checks import check_choice, check_flags, check_real, check_whole, require, shown
+from toylib.explorer.controls import check_offered
 from toylib.explorer.figures import keep_apart
 from toylib.explorer.stage import DPI, Stage
 from toylib.explorer.worker import LatestWorker, weakly
@@ -63,6 +63,14 @@ class Demo(widgets.VBox):
         whole: bool = False,
         **look,
     ) -> None:
+        check_flags(whole=whole)
+        opened = [getattr(one, "comm", None) for one in controls.values()] if isinstance(controls, dict) else [None]
+        wanted = "être un dictionnaire de commandes ouvertes"
+        require(None not in opened, "controls", wanted, shown(controls), TypeError)
+        for name, action in {"states": states, "draw": draw}.items():
+            require(callable(action), name, "être une fonction", shown(action), TypeError)
+        sound = figures and all(isinstance(one, Figure) for one in figures)
+        require(sound, "figures", "être une figure de matplotlib, ou plusieurs", shown(figures), TypeError)
         self.controls, self._states, self._draw, self._whole = controls, states, draw, whole
         self._start([[*controls.values()], buttons], *figures, **look)
 
@@ -100,8 +108,10 @@ class Demo(widgets.VBox):
 
         Lève : `TimeoutError` passé ce délai.
         """
+        check_flags(rest=rest)
         if timeout is not None:
-            check_real("timeout", timeout, 0)
+            most = threading.TIMEOUT_MAX
+            timeout = check_real("timeout", timeout, 0, most, f"être un nombre de secondes, entre 0 et {most:.0f}")
         self._worker.wait(timeout, rest=rest)
 
     def stop(self) -> None:
@@ -209,27 +219,50 @@ class Demo(widgets.VBox):
             demo.close()
 
 
-def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **most: int) -> None:
-    """Donne leur valeur à des commandes, par nom, dans l'ordre de `controls` ; `most`, le plus grand cran d'un curseur.
+def assign(controls: dict[str, widgets.Widget], values: dict[str, object], **ends: str) -> None:
+    """Donne leur valeur à des commandes, par nom, dans l'ordre de `controls` ; `ends`, pour un curseur, la commande
+    qui dira où il finit.
 
-    Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
+    Lève : `ValueError` ou `TypeError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge
+    alors.
     """
-    values = {name: plain(value) for name, value in values.items()}
-    for name, value in values.items():
-        control = controls[check_choice("la commande", name, controls)]
-        offer = range(most[name] + 1) if name in most else offer_of(control)
-        require(value in offer, name, f"être l'une des valeurs offertes : {', '.join(map(str, offer))}", shown(value))
+    for name in values:
+        check_choice("la commande", name, controls)
+    sound: dict = {}
     for name in sorted(values, key=list(controls).index):
+        sound[name] = check_value(name, values[name], controls[name], sound.get(ends.get(name)))
+    for name, value in sound.items():
         with controls[name].hold_sync():
-            controls[name].value = values[name]
+            controls[name].value = value
 
 
-def offer_of(control: widgets.Widget) -> Sequence:
-    """Les valeurs qu'une commande offre, dans l'ordre.
+def check_value(name: str, value: object, control: widgets.Widget, end: int | None = None) -> object:
+    """Rend `value` telle que la commande `control` l'offre ; `end`, où finit un curseur d'entiers qui va changer.
 
-    >>> offer_of(widgets.IntSlider(1, 1, 3))
-    range(1, 4)
+    >>> check_value("n", 2, widgets.IntSlider(1, 1, 3))
+    2
     """
-    if hasattr(control, "options"):
-        return [one for _, one in control.options]
-    return range(control.min, control.max + 1, control.step)
+    if hasattr(control, "options") and not isinstance(control.index, tuple):  # une valeur à la fois
+        offer = offer_of(control)
+        return offer[check_offered(name, value, offer)]
+    if isinstance(control, widgets.IntSlider | widgets.FloatSlider):
+        low, high = control.min, control.max if end is None else end
+        number = check_real(name, value, low, high, f"être entre {low} et {high}")
+        if isinstance(control, widgets.FloatSlider):
+            return number
+        whole, step = check_whole(name, value, low), control.step
+        require((whole - low) % step == 0, name, f"aller de {step} en {step}, depuis {low}", whole)
+        return whole
+    flag, wanted = isinstance(control, widgets.Checkbox | widgets.ToggleButton), "être un curseur, un choix ou une case"
+    require(flag, f"la commande {name}", wanted, type(control).__name__, TypeError)
+    check_flags(**{name: value})
+    return value
+
+
+def offer_of(control: widgets.Widget) -> list:
+    """Les valeurs qu'un choix offre, dans l'ordre.
+
+    >>> offer_of(widgets.Dropdown(options=[1, 2, 3]))
+    [1, 2, 3]
+    """
+    return [*control._options_values]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from toylib._checks import check_choice, check_fits, check_list, check_lr, check_real, check_whole, require, shown
 from toylib._tensors import count_weights
+from toylib.explorer.controls import check_different, plain, same
 from toylib.explorer.runs import LR_GRID, Config, Given, Runs
 from toylib.explorer.views import PANELS
 from toylib.french import SCHEDULE_NAMES
@@ -24,14 +25,14 @@ def check_points(data: object, valid: object, rules: dict[str, object]) -> tuple
         return data, rules
     for name, value in rules.items():
         require(value is None, name, "être absent : data donne les données", shown(value))
-    return Given.of(data, None if isinstance(valid, int) and valid == 0 else valid), rules
+    return Given.of(data, None if same(plain(valid), 0) else valid), rules
 
 
 def check_views(views: Sequence[str], given: Given | None) -> list[str]:
     """Les vues, par leur nom ; la frontière demande deux entrées, et une couleur par classe."""
     views = check_list("views", views, "une suite de vues") or [None]
     views = [check_choice(f"views[{i}]", view, PANELS) for i, view in enumerate(views)]
-    require(len(set(views)) == len(views), "views", "être fait de vues différentes", shown(views))
+    check_different("views", views)
     if given and "boundary" in views:
         require(given.shape[0] == 2, "data[0]", 'avoir 2 entrées, pour la vue "boundary"', given.shape[0])
         check_drawn("data[1]", given.shape[1])
@@ -50,6 +51,8 @@ def check_first(lr: float, optimizer: str, choices: dict[str, list], given: Give
         n = config.n or len(given.data[0])
         check_fits("epochs", config.epochs * math.ceil(n / (config.batch_size or n)))
         check_fits("epochs", (config.epochs + 1) * (count_weights(config.net()) if runs.weights else 0))
+    for field, values in choices.items():
+        check_different(field, values)
     return first
 
 

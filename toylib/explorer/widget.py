@@ -188,12 +188,13 @@ class LrExplorer(Demo):
 
         lr prend la valeur la plus proche de `LR_GRID` ; `epoch` est l'époque où l'on regarde la frontière.
 
-        Lève : `ValueError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge alors.
+        Lève : `ValueError` ou `TypeError` pour une commande absente ou une valeur qu'elle n'offre pas ; rien ne bouge
+        alors.
         """
         if "lr" in values:
             values["lr"] = snap(values["lr"])
         # L'époque que l'on regarde vient en dernier : epochs dit jusqu'où elle va.
-        assign({**self._controls, "epoch": self._epoch}, values, epoch=values.get("epochs", self._epoch.max))
+        assign({**self._controls, "epoch": self._epoch}, values, epoch="epochs")
 
     def restart(self) -> None:
         """Ramène toutes les commandes à leur valeur de départ, et retire les épingles."""
