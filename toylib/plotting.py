@@ -286,7 +286,7 @@ def plot_boundary(model: nn.Module, data, target, ax: Axes | None = None) -> Axe
     require(x.shape[1] == 2, "model", "avoir 2 entrées, pour une figure", x.shape[1])
     most = float(x.abs().max())
     require(most <= 1e30, "data", "être fait de nombres d'au plus 1e30, pour une figure", most)
-    sides = [plane_side(c) for c in x.T]
+    sides = [plane_side(c, 200) for c in x.T]
     shares = plane_shares(model, *sides)
     require(len(shares) >= 2, "model", "avoir 2 sorties au moins", len(shares))
     check_drawn("model", len(shares))
@@ -299,14 +299,14 @@ def plot_boundary(model: nn.Module, data, target, ax: Axes | None = None) -> Axe
     return ax
 
 
-def plane_side(values: torch.Tensor) -> torch.Tensor:
-    """Les 200 abscisses d'un fond qui déborde un peu des points d'abscisses `values`, ou les 200 ordonnées.
+def plane_side(values: torch.Tensor, n: int) -> torch.Tensor:
+    """Les `n` abscisses d'un fond qui déborde un peu des points d'abscisses `values`, ou de même les ordonnées.
 
-    >>> plane_side(torch.zeros(3))[[0, -1]]
+    >>> plane_side(torch.zeros(3), 200)[[0, -1]]
     tensor([-0.2000,  0.2000])
     """
     margin = max(0.2, 1e-6 * float(values.abs().max()))  # 0,2 se perdrait dans l'arrondi d'un milliard
-    return torch.linspace(values.min() - margin, values.max() + margin, 200, dtype=values.dtype, device="cpu")
+    return torch.linspace(values.min() - margin, values.max() + margin, n, dtype=values.dtype, device="cpu")
 
 
 def plane_shares(model: nn.Module, horizontal: torch.Tensor, vertical: torch.Tensor) -> np.ndarray:

@@ -13,7 +13,17 @@ from matplotlib.path import Path
 
 from toylib.explorer.runs import LR_GRID, Config, Run
 from toylib.explorer.stage import BLACK, make_figure, set_margins
-from toylib.plotting import CLASSES, STYLES, drawable, format_axes, leads, plane_shares, plot_data, put_ticks
+from toylib.plotting import (
+    CLASSES,
+    STYLES,
+    drawable,
+    format_axes,
+    leads,
+    plane_shares,
+    plane_side,
+    plot_data,
+    put_ticks,
+)
 
 # `key(config)` dit de quoi le fond d'un panneau dépend, `reset(config)` le refait, `draw(scene)` donne aux artistes
 # ce que la scène leur fait montrer.
@@ -82,9 +92,8 @@ class Boundary:
         data, target = config.data()
         self._ax.clear()
         plot_data(data, target, self._ax)
-        margin = np.maximum(0.2, 1e-6 * abs(data).max(axis=0).astype(float))  # que float32 distingue, même à 1e9
-        low, high = data.min(axis=0) - margin, data.max(axis=0) + margin
-        self._sides = np.linspace(low, high, PLANE, axis=1)
+        self._sides = [plane_side(column, PLANE) for column in torch.from_numpy(data).T]
+        low, high = ([float(side[k]) for side in self._sides] for k in (0, -1))
         self._ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         (_, _, first), *others = CLASSES[: config.shape[1]]
         self._ax.axvspan(low[0], high[0], color=first, linewidth=0, zorder=-1)
@@ -97,7 +106,7 @@ class Boundary:
     def draw(self, scene: Scene) -> None:
         net = scene.run.config.net(scene.run.weights[min(scene.epoch, scene.run.reached)])
         # au type des poids, qui peut n'être plus celui de PyTorch par défaut
-        sides, lines, gap = torch.from_numpy(self._sides).to(next(net.parameters())), [], np.full((1, 2), np.nan)
+        sides, lines, gap = [side.to(next(net.parameters())) for side in self._sides], [], np.full((1, 2), np.nan)
         for region, lead in zip(self._regions, leads(plane_shares(net, *sides))):
             generator = contourpy.contour_generator(*self._sides, lead, fill_type=contourpy.FillType.ChunkCombinedCode)
             (points,), (codes,) = generator.filled(0.0, np.inf)
