@@ -125,13 +125,17 @@ def test_lesson_05_what_saturated_neurons_let_through():
 
 
 @pytest.mark.parametrize("lr", [0.1, 3.0])
-def test_the_update_is_one_epoch_of_gradient_descent_and_leaves_the_model(ax, model, lr):
-    before = deepcopy(model.state_dict())
-    oracle = deepcopy(model)
-    history = train(oracle, DATA, TARGET, 1, lr, optimizer="sgd")
+def test_the_update_subtracts_lr_times_the_gradient_and_leaves_the_model(ax, model, lr):
+    """Le gradient d'un poids est celui que le schéma écrit ; celui d'un biais, la somme des δ."""
+    before, oracle = deepcopy(model.state_dict()), deepcopy(model)
+    run = run_pass(model, DATA, TARGET)
+    with torch.no_grad():
+        for layer, gradient, delta in zip((*oracle.hidden, oracle.output), run.gradients, run.deltas):
+            layer.weight -= lr * gradient
+            layer.bias -= lr * delta.sum(dim=0)
     plot_step(model, DATA, TARGET, 8, lr, ax=ax)
     texts = written(ax)
-    assert f"perte\n{comma(history.loss[0], 2)} → {comma(history.loss[1], 2)}" in texts
+    assert f"perte\n{comma(run.loss, 2)} → {comma(run_pass(oracle, DATA, TARGET).loss, 2)}" in texts
     for name, parameter in oracle.named_parameters():
         letter = "w" if name.endswith("weight") else "b"
         assert all(f"{letter} {comma(number, 2)}" in texts for number in parameter.flatten().tolist())

@@ -8,8 +8,8 @@ import torch
 from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
-from toylib import Net
-from toylib._checks import check_lr, check_whole, require
+from toylib import Net, train
+from toylib._checks import check_whole, require
 from toylib._tensors import as_tensors
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
@@ -97,7 +97,8 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes)
     require(len(run.values[0]) <= 2, "data", "avoir un ou deux échantillons", len(run.values[0]))
     losses = [_text(run.loss) if step >= 4 else "?"]
     if step == _LAST:
-        model = _updated(model, run, check_lr(lr))
+        model = deepcopy(model)
+        train(model, data, target, 1, lr, optimizer="sgd", seed=0)
         run = run_pass(model, data, target)
         losses.append(_text(run.loss))
     for k, layer in enumerate(_layers(model)):
@@ -132,16 +133,6 @@ def step_explorer(model: Net, data, target) -> Demo:
     steps, rates = range(len(STEPS)), (0.01, 0.1, 0.3, 1, 2, 3, 5, 10, 30)
     controls = {"step": make_slider("Étape", steps, 4, str), "lr": make_slider("Taux d'apprentissage", rates, 0.1)}
     return Demo(controls, lambda **values: [values], draw, figure, whole=True)
-
-
-@torch.no_grad()
-def _updated(model: Net, run: Pass, lr: float) -> Net:
-    """Une copie de `model` après un pas de descente de gradient ; le gradient d'un biais est la somme des δ."""
-    copy = deepcopy(model)
-    for layer, gradient, delta in zip(_layers(copy), run.gradients, run.deltas):
-        layer.weight -= lr * gradient
-        layer.bias -= lr * delta.sum(dim=0)
-    return copy
 
 
 def _layers(model: Net) -> list[torch.nn.Linear]:
