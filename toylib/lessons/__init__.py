@@ -39,14 +39,9 @@ def describe(demo: widgets.interactive, **kwargs) -> dict:
     """
     if not any(isinstance(child, Stage) for child in demo.children):
         demo.children += (Stage(),)  # sans figure : il ne fait que nommer les curseurs
-    values = ", ".join(f"{w.description} = {_reading(w)}" for w in demo.kwargs_widgets)
+    values = ", ".join(f"{w.description} = {getattr(w, 'label', w.value)}" for w in demo.kwargs_widgets)
     text = f"Démonstration ({values}) : exécutez la cellule pour bouger les curseurs."
     return {**demo._repr_mimebundle_(**kwargs), "text/plain": text}
-
-
-def _reading(widget: widgets.Widget) -> object:
-    """Ce qu'un curseur affiche : sa valeur, ou le nom qu'une liste d'options lui donne."""
-    return widget._options_labels[widget.index] if hasattr(widget, "index") else widget.value
 
 
 class Source(Markdown):
