@@ -30,6 +30,30 @@ def final(name, lr, scale):
     return train(Net(2, seed=0), F, Y2, 100, lr, optimizer=scaled(name, scale), seed=0).loss[-1]
 
 
+def test_scaling_an_optimizer_leaves_nothing_on_the_network():
+    marked, bare = Net(2, seed=0), Net(2, seed=0)
+    for scale in (500, 20):
+        train(marked, F, Y2, 0, 0.1, optimizer=scaled("sgd", scale))
+    curves = [train(net, F, Y2, 3, 0.1, optimizer="sgd", seed=0).loss.tolist() for net in (marked, bare)]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "extract"),
+    [
+        (lambda: scaled("x", 2), ValueError, "make doit être l'un de : adam, sgd, momentum"),
+        (lambda: scaled(3, 2), ValueError, "make doit"),
+        (lambda: scaled("sgd", "a"), TypeError, "scale doit être un nombre"),
+        (lambda: scaled("sgd", np.nan), ValueError, "scale doit être un nombre fini"),
+        (lambda: sum_race("a", 0.5), TypeError, "lr doit"),
+        (lambda: sum_race(0.1, "a"), TypeError, "beta doit"),
+    ],
+)
+def test_bad_input_is_named(call, error, extract):
+    with pytest.raises(error, match=extract):
+        call()
+
+
 @pytest.mark.lent
 @pytest.mark.parametrize("scale", [0.001, 1, 1000])
 def test_lesson_09_the_goal_of_the_demonstration(scale):
