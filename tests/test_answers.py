@@ -62,7 +62,9 @@ def test_a_number_is_read_as_the_course_writes_it(text, number):
     assert read_answer([text], ()) == number
 
 
-@pytest.mark.parametrize("text", ["0,03–0,3", "0.03 ; 0.3", "0,03 à 0,3", "0,03 et 30 %"])
+@pytest.mark.parametrize(
+    "text", ["0,03–0,3", "0.03 ; 0.3", "0,03 à 0,3", "0,03 et 30 %", "3·10⁻² ; 3·10⁻¹", "3×10⁻² à 3×10⁻¹"]
+)
 def test_a_range_is_two_numbers(text):
     assert read_answer(text, (2,)).tolist() == [0.03, 0.3]
     assert verifier("08.1", text).passed

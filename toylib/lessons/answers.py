@@ -230,7 +230,7 @@ def _from_sequence(answer: Sequence, ask: str, depth: int) -> np.ndarray:
 def _from_text(text: str, ask: str) -> np.ndarray:
     """Le nombre, ou les nombres, d'un texte : « 0,5 », « 53 000 », « 3,5 % », « 2/3 », « 3 × 10⁻⁸ », « 0,03–0,3 »."""
     if len(text) < 60:
-        parts = re.split(r"(?<=[\d%])\s*(?:[;–—]|\b(?:à|et)\b)\s*", text)
+        parts = re.split(r"(?<=[\d%⁰¹²³⁴-⁹])\s*(?:[;–—]|\b(?:à|et)\b)\s*", text)
         numbers = [_from_word(part) for part in parts]
         if None not in numbers:
             return np.array(numbers if len(numbers) > 1 else numbers[0])
