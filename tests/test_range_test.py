@@ -64,3 +64,27 @@ def test_the_figure_marks_the_three_rates():
     assert [name.split("\xa0:")[0] for name in names] == lines
     assert ax.lines[0].get_ydata().min() == result._smooth().min()  # le minimum marqué est celui que l'on voit
     plt.close(figure)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("lrs", [[0.001, 0.01, 0.1, 1000.0], [1e20, 1e25, 1e30]], ids=["remonte", "NaN"])
+def test_a_loss_that_rises_at_once_leaves_the_first_rate(lrs):
+    result = range_test(Net(2, seed=0), F, Y2, lrs, optimizer="sgd", seed=0)
+    assert result.steepest == result.minimum == lrs[0]
+    plot_range_test(result, plt.figure().subplots())
+    plt.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "extract"),
+    [
+        ({"schedule": "cosine"}, ValueError, "l'option doit être l'un de : optimizer, batch_size, seed ; reçu"),
+        ({"epochs": 3}, ValueError, "l'option doit"),
+        ({"lr": 3}, ValueError, "l'option doit"),
+        ({"lrs": [0.1]}, ValueError, "lrs doit avoir au moins deux taux"),
+        ({"model": 3}, TypeError, "model doit"),
+    ],
+)
+def test_bad_input_is_named(options, error, extract):
+    with pytest.raises(error, match=extract):
+        range_test(**{"model": Net(2, seed=0), "data": F, "target": Y2, "lrs": GRID, **options})

@@ -8,9 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toylib import Net, train
-from toylib._checks import check_lrs, require
+from toylib._checks import check_choice, check_lrs, require
 from toylib.french import comma
 from toylib.plotting import STYLES, check_axes, drawable, format_axes, put_ticks
+
+OPTIONS = ("optimizer", "batch_size", "seed")  # celles de `train` qu'un test de plage laisse au choix
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +37,22 @@ class RangeTest:
 
     @property
     def steepest(self) -> float:
-        """Le taux où la perte descend le plus vite, en échelle logarithmique des taux.
+        """Le taux où la perte descend le plus vite, en échelle logarithmique des taux ; le premier, si elle remonte
+        aussitôt.
 
         >>> RangeTest(np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2]), np.array([0.7, 0.7, 0.7, 0.7, 0.4, 0.1])).steepest
         3.2
         """
         smooth = self._smooth()
-        return float(self.lrs[np.gradient(smooth, np.log(self.lrs[: len(smooth)])).argmin()])
+        slopes = np.gradient(smooth, np.log(self.lrs[: len(smooth)])) if len(smooth) > 1 else smooth
+        return float(self.lrs[slopes.argmin()])
 
     def _smooth(self) -> np.ndarray:
-        """La perte lissée, jusqu'à ce qu'elle remonte."""
+        """La perte lissée, jusqu'à ce qu'elle remonte ou ne soit plus un nombre ; un point au moins."""
         padded = np.pad(np.nan_to_num(self.loss, nan=np.inf), 2, mode="edge")
         smooth = np.convolve(padded, np.full(5, 0.2), "valid")
-        lost = ~(smooth <= 2 * np.minimum.accumulate(smooth))
-        return smooth[: lost.argmax()] if lost.any() else smooth
+        lost = ~np.isfinite(smooth) | (smooth > 2 * np.minimum.accumulate(smooth))
+        return smooth[: max(1, lost.argmax())] if lost.any() else smooth
 
 
 def range_test(model: Net, data, target, lrs: Iterable[float], **options) -> RangeTest:
@@ -68,6 +72,8 @@ def range_test(model: Net, data, target, lrs: Iterable[float], **options) -> Ran
     >>> 0.01 < result.steepest < result.minimum < 1
     True
     """
+    for name in options:
+        check_choice("l'option", name, OPTIONS)
     lrs = check_lrs(lrs)
     require(len(lrs) > 1 and lrs == sorted(set(lrs)), "lrs", "avoir au moins deux taux, strictement croissants", lrs)
 
