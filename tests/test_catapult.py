@@ -217,11 +217,21 @@ def test_the_small_network_jumps_late_and_little(small):
         ({"n": 0}, ValueError, "n doit"),
         ({"n": 2.5}, TypeError, "n doit"),
         ({"steps": -1}, ValueError, "steps doit"),
+        ({"n": 10**12}, ValueError, "n doit demander cent millions"),
     ],
 )
 def test_bad_input_is_named(arguments, error, extract):
     with pytest.raises(error, match=extract):
         catapult(**{"product": 2.5, **arguments})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("product", [1e80, 1e100, 1e160, 1e300])
+def test_a_product_too_large_for_a_number_diverges(product):
+    run = catapult(product)
+    assert run.phase == "diverge"
+    plot_catapult(run)
+    assert "diverge" in _status(run)
 
 
 def test_a_curve_that_leaves_the_axes_leaves_the_picture():

@@ -230,3 +230,11 @@ def test_once_closed_the_demonstration_leaves_nothing_running():
     made.close()
     assert all(part.comm is None for part in parts)
     assert not made._worker._thread.is_alive()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_too_large_for_a_number_is_infinite():
+    assert expected_squares([1e160], 1).tolist() == [9, np.inf]
+    assert expected_squares([0.1], 1, start=1e200).tolist() == [np.inf] * 2
+    assert bowl_end(1e200, 0) == (1e200, 0, np.inf)
+    assert not np.isfinite(noisy_descents([10.0] * 500, 1, copies=3, seed=0)[-1]).any()

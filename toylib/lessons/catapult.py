@@ -42,17 +42,19 @@ class Catapult:
     @property
     def loss(self) -> np.ndarray:
         """La perte, f²/2."""
-        return self.f**2 / 2
+        with np.errstate(over="ignore"):
+            return self.f**2 / 2
 
     @property
     def product(self) -> np.ndarray:
         """lr·λ, à chaque pas."""
-        return self.lr * self.curvature
+        with np.errstate(over="ignore"):
+            return self.lr * self.curvature
 
     @property
     def phase(self) -> str:
         """Ce que fait la perte : "diverge", "monotone", "catapulte", ou "en vol" si elle n'est pas redescendue."""
-        if self.loss[-1] > LOST * self.n:
+        if not self.loss[-1] <= LOST * self.n:  # NaN compris
             return "diverge"
         if (np.diff(self.loss) <= 0).all():
             return "monotone"
@@ -62,10 +64,14 @@ class Catapult:
 def draw_weights(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Les poids de départ u et v, (n,) chacun, tirés de la loi normale centrée réduite ; `n` : au moins 1.
 
+    Lève : `ValueError` ou `TypeError` pour une largeur ou une graine qui ne convient pas.
+
     >>> draw_weights(3)[0].shape
     (3,)
     """
-    return tuple(np.random.default_rng(check_whole("seed", seed)).normal(size=(2, check_whole("n", n, 1))))
+    n, seed = check_whole("n", n, 1), check_whole("seed", seed)
+    check_fits("n", 2 * n)
+    return tuple(np.random.default_rng(seed).normal(size=(2, n)))
 
 
 def output_and_curvature(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:
@@ -111,11 +117,11 @@ def catapult(product: float, n: int = 1000, steps: int = STEPS, seed: int = 0) -
     >>> catapult(1.9).phase, catapult(2.5).phase, catapult(4.1).phase
     ('monotone', 'catapulte', 'diverge')
     """
-    product, steps = check_lr(product, "product"), check_whole("steps", steps)
-    check_fits("steps", steps), check_fits("n", check_whole("n", n, 1))
+    product, steps, n = check_lr(product, "product"), check_whole("steps", steps), check_whole("n", n, 1)
+    check_fits("steps", steps)
     path = [output_and_curvature(*draw_weights(n, seed))]
     lr = product / path[0][1]
-    while len(path) <= steps and path[-1][0] ** 2 / 2 <= LOST * n:
+    while len(path) <= steps and path[-1][0] * path[-1][0] / 2 <= LOST * n:
         path.append(catapult_step(*path[-1], lr, n))
     return Catapult(lr, n, *np.array(path).T)
 

@@ -59,7 +59,7 @@ def noisy_descents(
         start : le w de départ.
         seed : graine du bruit ; sans elle, celui de NumPy, que `np.random.seed` fixe.
 
-    Rend : les w de chaque pas, départ compris ; float64 (T + 1, copies).
+    Rend : les w de chaque pas, départ compris ; float64 (T + 1, copies). Qui diverge finit infini, puis NaN.
 
     Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas.
 
@@ -71,8 +71,9 @@ def noisy_descents(
     check_fits("copies", copies * (len(lrs) + 1))
     means = numpy_generator(seed).standard_normal((len(lrs), copies)) / math.sqrt(size)
     w = np.full((len(lrs) + 1, copies), start)
-    for t, lr in enumerate(lrs):
-        w[t + 1] = w[t] - lr * (w[t] - means[t])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t, lr in enumerate(lrs):
+            w[t + 1] = w[t] - lr * (w[t] - means[t])
     return w
 
 
@@ -87,9 +88,10 @@ def expected_squares(lrs: Sequence[float], batch_size: int, start: float = START
     [9.0, 1.0, 0.5, 0.34375]
     """
     lrs, size = check_lrs(lrs), check_whole("batch_size", batch_size, 1)
-    squares = [check_real("start", start) ** 2]
+    start = check_real("start", start)
+    squares = [start * start]  # infini, s'il est trop grand, là où ** 2 lèverait une erreur
     for lr in lrs:
-        squares.append((1 - lr) ** 2 * squares[-1] + lr**2 / size)
+        squares.append((1 - lr) * (1 - lr) * squares[-1] + lr * lr / size)
     return np.array(squares)
 
 
