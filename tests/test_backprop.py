@@ -150,17 +150,32 @@ def test_the_box_that_the_step_computes_is_outlined(ax, model):
         assert {text.get_position()[0] for text in boxes} == {column}
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_pass_has_gradients_where_torch_keeps_none(ax, model, context):
+    expected = run_pass(model, DATA, TARGET)
+    with context():
+        born = Net(2, hidden=(2, 2))
+        born.load_state_dict(model.state_dict())
+        for one in (model, born):
+            found = run_pass(one, DATA, TARGET)
+            assert all(map(torch.allclose, found.gradients, expected.gradients))
+            plot_step(one, DATA, TARGET, 8, ax=ax)
+
+
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "kind", "error"),
     [
-        ({"step": 9}, "step doit être"),
-        ({"step": -1}, "step doit être"),
-        ({"step": 8, "lr": 0}, "lr doit être"),
-        ({"data": [[0.0, 0.0]] * 3, "target": [0, 1, 0]}, "data doit avoir un ou deux"),
-        ({"model": Net(2, hidden=(2, 2), tanh=(True, False))}, "model doit avoir deux couches cachées"),
-        ({"model": Net(2, hidden=(2,))}, "model doit avoir deux couches cachées"),
+        ({"step": 9}, ValueError, "step doit être"),
+        ({"step": -1}, ValueError, "step doit être"),
+        ({"step": 8, "lr": 0}, ValueError, "lr doit être"),
+        ({"step": 1, "lr": "x"}, TypeError, "lr doit être"),
+        ({"data": [[0.0, 0.0]] * 3, "target": [0, 1, 0]}, ValueError, "data doit avoir un ou deux"),
+        ({"model": Net(2, hidden=(2, 2), tanh=(True, False))}, ValueError, "model doit avoir deux couches cachées"),
+        ({"model": Net(2, hidden=(2,))}, ValueError, "model doit avoir deux couches cachées"),
+        ({"model": Net(2, hidden=(2, 2)).requires_grad_(False)}, ValueError, "model doit .* des poids gelés"),
+        ({"model": torch.nn.Linear(2, 2)}, TypeError, "model doit être un Net, sans sous-classe ; reçu : Linear"),
     ],
 )
-def test_bad_arguments_are_named_in_french(ax, model, change, error):
-    with pytest.raises(ValueError, match=error):
+def test_bad_arguments_are_named_in_french(ax, model, change, kind, error):
+    with pytest.raises(kind, match=error):
         plot_step(**{"model": model, "data": DATA, "target": TARGET, "step": 0, "ax": ax, **change})

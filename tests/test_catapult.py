@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from toylib import Net, gendata, sweep
@@ -18,6 +19,7 @@ from toylib.lessons.catapult import (
     catapult_explorer,
     catapult_step,
     draw_weights,
+    landing,
     output_and_curvature,
     plot_catapult,
     weights_step,
@@ -217,12 +219,36 @@ def test_the_small_network_jumps_late_and_little(small):
         ({"n": 0}, ValueError, "n doit"),
         ({"n": 2.5}, TypeError, "n doit"),
         ({"steps": -1}, ValueError, "steps doit"),
-        ({"n": 10**12}, ValueError, "n doit demander cent millions"),
     ],
 )
 def test_bad_input_is_named(arguments, error, extract):
     with pytest.raises(error, match=extract):
         catapult(**{"product": 2.5, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "extract"),
+    [
+        (lambda: draw_weights(10**12), ValueError, "n doit demander cent millions"),
+        (lambda: output_and_curvature([1, 2], [3]), ValueError, r"v doit être de forme \(2,\)"),
+        (lambda: weights_step([], [], 0.1), ValueError, "u doit"),
+        (lambda: weights_step([1.0], [2.0], "a"), TypeError, "lr doit"),
+        (lambda: landing(Net(2, seed=0), *DATA, 2.0, 10), TypeError, "products doit être une suite"),
+        (lambda: landing(Net(2, seed=0), *DATA, [0.1, -1], 10), ValueError, r"products\[1\] doit"),
+        (lambda: plot_catapult([1, 2]), TypeError, "run doit"),
+        (lambda: plot_catapult(catapult(2.5), Figure().subplots(1, 3)), ValueError, "axes doit"),
+        (lambda: plot_catapult(catapult(2.5), [Figure().subplots()]), ValueError, "axes doit"),
+        (lambda: plot_catapult(catapult(2.5), label=3), TypeError, "label doit"),
+    ],
+)
+def test_the_other_functions_name_theirs(call, error, extract):
+    with pytest.raises(error, match=extract):
+        call()
+
+
+def test_lists_of_weights_will_do():
+    assert output_and_curvature([1, 2], [3, 4])[1] == 15
+    assert weights_step([1.0], [2.0], 0.1) == pytest.approx([0.6, 1.8])
 
 
 @pytest.mark.filterwarnings("error")
@@ -243,8 +269,6 @@ def test_a_curve_that_leaves_the_axes_leaves_the_picture():
     assert run.product.max() > right.get_ylim()[1] == CEILING
     plot_catapult(catapult(1.9), (left, right), label="petit")
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["lr·λ₀ = 4,1", "petit"]
-    with pytest.raises(TypeError, match="run doit"):
-        plot_catapult([1, 2])
 
 
 def test_a_loss_that_has_not_come_down_is_in_flight():

@@ -89,3 +89,35 @@ def test_descent_at_a_fifth_of_the_limit_never_raises_the_loss_of_a_network(rule
     model = Net(2, seed=seed).double()
     lr = 0.2 * 2 / max_curvature(model, f, y2)
     assert (np.diff(train(model, f, y2, 100, lr, optimizer="sgd", seed=0).loss) <= 0).all()
+
+
+F, Y2 = gendata(20, seed=0)
+POINT = np.zeros((1, 354))
+NORMED = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "extract"),
+    [
+        ({"model": NORMED}, TypeError, "model doit être un Net"),
+        ({"weights": POINT[0]}, ValueError, r"weights doit être de forme \(T, 354\)"),
+        ({"weights": POINT[:, 1:]}, ValueError, "weights doit"),
+        ({"weights": "a"}, TypeError, "weights doit"),
+        ({"scale": POINT - 1}, ValueError, "scale doit"),
+        ({"scale": [POINT[0]] * 2}, ValueError, "scale doit avoir 1 ligne"),
+        ({"tol": "x"}, TypeError, "tol doit"),
+        ({"tol": -1}, ValueError, "tol doit"),
+        ({"loss": "mse"}, ValueError, "loss doit"),
+    ],
+)
+def test_bad_input_is_named(change, error, extract):
+    arguments = {"model": Net(2, seed=0), "weights": POINT, "data": F, "target": Y2, **change}
+    with pytest.raises(error, match=extract):
+        max_curvatures(**arguments)
+
+
+def test_the_other_measures_refuse_the_same():
+    with pytest.raises(TypeError, match="model doit être un Net"):
+        max_curvature(NORMED, F, Y2)
+    with pytest.raises(ValueError, match="weights doit"):
+        gradients(Net(2, seed=0), POINT[0], F, Y2)

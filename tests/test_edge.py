@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from toylib import Net, gendata, sweep
@@ -185,6 +186,7 @@ def test_a_descent_that_diverges_has_no_curvature_there():
         ({"every": 0}, ValueError, "every doit"),
         ({"optimizer": "lbfgs"}, ValueError, "optimizer doit"),
         ({"loss": "mse"}, ValueError, "loss doit"),
+        ({"tol": -1}, ValueError, "tol doit"),
     ],
 )
 def test_bad_input_is_named(arguments, error, extract):
@@ -192,11 +194,28 @@ def test_bad_input_is_named(arguments, error, extract):
         track(network(), *DATA, **{"steps": 10, "lr": 0.1, **arguments})
 
 
-def test_limit_and_plot_refuse_what_they_cannot_use():
-    with pytest.raises(ValueError, match=", ".join(LIMITS)):
-        limit(0.1, "autre")
-    with pytest.raises(TypeError, match="track doit"):
-        plot_track([1, 2])
+MADE = Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "extract"),
+    [
+        (lambda: limit(0.1, "autre"), ValueError, ", ".join(LIMITS)),
+        (lambda: MADE.plateau(1000), ValueError, "start doit laisser au moins un pas mesuré"),
+        (lambda: MADE.reached("a"), TypeError, "share doit"),
+        (lambda: plot_track([1, 2]), TypeError, "track doit"),
+        (lambda: plot_track(MADE, Figure().subplots()), TypeError, "axes doit être une suite de deux axes"),
+        (lambda: plot_track(MADE, Figure().subplots(1, 3)), ValueError, "axes doit"),
+        (lambda: plot_track(MADE, [None, None]), TypeError, "axes doit"),
+    ],
+)
+def test_limit_track_and_plot_refuse_what_they_cannot_use(call, error, extract):
+    with pytest.raises(error, match=extract):
+        call()
+
+
+def test_the_rate_of_a_track_is_a_number():
+    assert type(track(network(), *DATA, 1, torch.tensor(0.5)).lr) is float
 
 
 def test_the_dashed_line_of_a_plot_is_the_limit():

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from torch.nn.functional import cross_entropy, one_hot
 
 from toylib import Net, train
-from toylib._checks import check_whole, require
-from toylib._tensors import as_tensors
+from toylib._checks import check_lr, check_whole, require
 from toylib.explorer.controls import make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
+from toylib.lessons.checks import check_net
 from toylib.plotting import STYLES, check_axes
 
 STEPS = (
@@ -47,6 +47,8 @@ class Pass(NamedTuple):
     gradients: list[torch.Tensor]
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def run_pass(model: Net, data, target) -> Pass:
     """Un aller et un retour de `model`, par la dérivation automatique de PyTorch.
 
@@ -60,10 +62,9 @@ def run_pass(model: Net, data, target) -> Pass:
     >>> [tuple(delta.shape) for delta in run.deltas], round(run.loss, 2)
     ([(2, 2), (2, 2), (2, 2)], 0.83)
     """
-    x, labels = as_tensors(model, data, target)
-    tanh = getattr(model, "tanh", None)
-    require(tanh == (True, True), "model", "avoir deux couches cachées, avec tanh", f"tanh = {tanh}")
-    values, sums = [x], []
+    x, labels = check_net(model, data, target)
+    require(model.tanh == (True, True), "model", "avoir deux couches cachées, avec tanh", f"tanh = {model.tanh}")
+    model, values, sums = deepcopy(model), [x], []  # une copie : le sien a pu naître sous `inference_mode`
     for layer in _layers(model):
         sums.append(layer(values[-1]))
         values.append(sums[-1].tanh())
@@ -74,6 +75,8 @@ def run_pass(model: Net, data, target) -> Pass:
     return Pass([value.detach() for value in values], targets, loss.item(), list(grads[:3]), list(grads[3:]))
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes) -> Axes:
     """Dessine le réseau, et ce que l'on en sait à l'étape `step` d'une époque de descente de gradient.
 
@@ -94,6 +97,7 @@ def plot_step(model: Net, data, target, step: int, lr: float = 1.0, *, ax: Axes)
     """
     run, ax = run_pass(model, data, target), check_axes(ax)
     require(check_whole("step", step) <= _LAST, "step", f"être un entier entre 0 et {_LAST}", step)
+    lr = check_lr(lr, dtype=run.values[0].dtype)
     require(len(run.values[0]) <= 2, "data", "avoir un ou deux échantillons", len(run.values[0]))
     losses = [_text(run.loss) if step >= 4 else "?"]
     if step == _LAST:

@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toylib import Net, sweep
-from toylib._checks import check_fits, check_list, check_lr, check_whole, require
+from toylib._checks import check_fits, check_lr, check_lrs, check_whole, require
+from toylib._tensors import to_tensor
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
+from toylib.lessons.checks import two_axes
 from toylib.lessons.curvature import max_curvature, max_curvatures
 from toylib.lessons.panels import lay_axes
 from toylib.plotting import STYLES, check_axes, put_ticks
@@ -79,20 +81,34 @@ def output_and_curvature(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:
 
     λ est le carré de la longueur du gradient de f : la courbure maximale de la perte f²/2 là où f = 0.
 
+    Lève : `ValueError` ou `TypeError` pour des poids qui ne conviennent pas.
+
     >>> output_and_curvature(np.array([1.0, 0, 0, 0]), np.array([2.0, 0, 0, 0]))
     (1.0, 1.25)
     """
+    u, v = _check_weights(u, v)
     return float(u @ v / np.sqrt(len(u))), float((u @ u + v @ v) / len(u))
 
 
 def weights_step(u: np.ndarray, v: np.ndarray, lr: float) -> tuple[np.ndarray, np.ndarray]:
     """Un pas de descente de gradient de f²/2 : le gradient est f·v/√n pour u, et f·u/√n pour v.
 
+    Lève : `ValueError` ou `TypeError` pour des poids ou un taux qui ne conviennent pas.
+
     >>> [w.tolist() for w in weights_step(np.array([1.0]), np.array([2.0]), 0.25)]
     [[0.0], [1.5]]
     """
-    push = lr * (u @ v) / len(u)  # lr·f/√n
+    u, v = _check_weights(u, v)
+    push = check_lr(lr) * (u @ v) / len(u)  # lr·f/√n
     return u - push * v, v - push * u
+
+
+def _check_weights(u, v) -> tuple[np.ndarray, np.ndarray]:
+    """Les poids u et v, en float64 (n,)."""
+    u, v = (to_tensor(name, w).double().numpy() for name, w in (("u", u), ("v", v)))
+    require(u.ndim == 1 and u.size, "u", "être de forme (n,), avec n au moins 1", u.shape)
+    require(v.shape == u.shape, "v", f"être de forme {u.shape}, comme u", v.shape)
+    return u, v
 
 
 def catapult_step(f: float, curvature: float, lr: float, n: int) -> tuple[float, float]:
@@ -132,11 +148,13 @@ def landing(net: Net, data, target, products, steps: int) -> tuple[np.ndarray, n
     Arguments : `data` et `target`, comme pour `train` ; `products`, K valeurs de lr·λ₀. Rend : la courbure finale en
     part de λ₀, NaN si la descente a divergé, et le sommet de la perte en part de son départ, deux fois (K,).
 
+    Lève : `ValueError` ou `TypeError`, comme `sweep`.
+
     >>> from toylib import gendata
     >>> landing(Net(2, seed=0).double(), *gendata(50, seed=0), [0.5, 20], steps=30)[0].round(1)
     array([1.3, nan])
     """
-    start = max_curvature(net, data, target, loss="squared")
+    products, start = check_lrs(products, "products"), max_curvature(net, data, target, loss="squared")
     rates = [product / start for product in products]
     run = sweep(net, data, target, steps, rates, optimizer="sgd", loss="squared", weights=True)
     held, shares = run.loss[:, -1] < HELD, np.full(len(rates), np.nan)
@@ -151,21 +169,20 @@ def plot_catapult(run: Catapult, axes: Sequence[Axes] | None = None, *, label: s
     Une courbe qui sort du cadre sort de la figure.
 
     Arguments : `axes`, deux axes, par défaut ceux d'une figure neuve ; `label`, nom dans la légende. Plusieurs
-    appels superposent les courbes. Rend : `axes`. Lève : `TypeError` si `run` n'est pas un `Catapult`.
+    appels superposent les courbes. Rend : `axes`. Lève : `ValueError` ou `TypeError` si un argument ne convient pas.
 
     >>> plot_catapult(catapult(2.5), plt.figure().subplots(1, 2))[1].get_ylabel()
     'lr·λ'
     """
     require(isinstance(run, Catapult), "run", "être un Catapult, que rend catapult", type(run).__name__, TypeError)
-    axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
-    for ax in check_list("axes", axes, "une suite de deux axes"):
-        check_axes(ax)
-    if not axes[0].lines:
-        _format(*axes)
-    style = STYLES[len(axes[0].lines) % len(STYLES)]
+    left, right = axes = two_axes(axes)
+    check_axes(left, label=label)
+    if not left.lines:
+        _format(left, right)
+    style = STYLES[len(left.lines) % len(STYLES)]
     for ax, curve in zip(axes, (run.loss, run.product)):
         ax.plot(curve, linewidth=2.5, label=label or f"lr·λ₀ = {comma(run.product[0])}", **style)
-    axes[0].legend(handlelength=3.5)
+    left.legend(handlelength=3.5)
     return axes
 
 

@@ -9,9 +9,10 @@ import torch
 from torch.func import functional_call, grad, jvp, vmap
 
 from toylib import Net
-from toylib._checks import check_choice
-from toylib._tensors import as_tensors
+from toylib._checks import check_choice, check_real, require
+from toylib._tensors import count_weights, to_tensor
 from toylib.engine import LOSSES
+from toylib.lessons.checks import check_net
 
 DIRECTIONS = 100  # au plus
 CHUNK = 256  # points traités ensemble
@@ -36,7 +37,7 @@ def max_curvature(model: Net, data, target, *, loss: str = "cross_entropy") -> f
     >>> round(max_curvature(Net(1, hidden=(), seed=0), [[0.0], [0.0]], [0, 1]), 1)
     0.5
     """
-    as_tensors(model, data, target)  # ses erreurs avant celles qui suivent
+    check_net(model, data, target)  # ses erreurs avant celles qui suivent
     weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
     return float(max_curvatures(model, weights[None].numpy(), data, target, loss=loss, tol=1e-7)[0])
 
@@ -55,10 +56,14 @@ def max_curvatures(
 
     Rend : float64 (T,). La hessienne n'est jamais écrite : la méthode ne lui demande que des
     produits par un vecteur, que la différentiation automatique donne (Pearlmutter, 1994).
+
+    Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas.
     """
-    slope = _gradient(model, data, target, loss)
-    points = torch.tensor(weights, dtype=torch.float64)
-    root = torch.ones_like(points) if scale is None else torch.as_tensor(scale, dtype=torch.float64).sqrt()
+    slope, tol = _gradient(model, data, target, loss), check_tol(tol)
+    points = _check_points("weights", weights, model)
+    root = torch.ones_like(points) if scale is None else _check_points("scale", scale, model).sqrt()
+    require(root.shape == points.shape, "scale", f"avoir {len(points)} lignes, comme weights", len(root))
+    require((root >= 0).all(), "scale", "être fait de nombres positifs ou nuls", "un nombre négatif, ou NaN")
     products = vmap(lambda point, root, v: root * jvp(slope, (point,), (root * v,))[1])
     parts = zip(points.split(CHUNK), root.split(CHUNK))
     with _MEASURING:
@@ -66,9 +71,29 @@ def max_curvatures(
 
 
 def gradients(model: Net, weights, data, target, *, loss: str = "cross_entropy") -> np.ndarray:
-    """Le gradient de la perte en chacun des T points de `weights` : float64 (T, D)."""
+    """Le gradient de la perte en chacun des T points de `weights` : float64 (T, D).
+
+    Lève : `ValueError` ou `TypeError`, comme `max_curvatures`.
+    """
     slopes = vmap(_gradient(model, data, target, loss), chunk_size=CHUNK)
-    return slopes(torch.tensor(weights, dtype=torch.float64)).numpy()
+    return slopes(_check_points("weights", weights, model)).numpy()
+
+
+def check_tol(tol: float) -> float:
+    """Rend l'erreur permise `tol` si elle est finie, positive ou nulle ; sinon lève `ValueError` ou `TypeError`.
+
+    >>> check_tol(0.01)
+    0.01
+    """
+    return check_real("tol", tol, 0, wanted="être un nombre fini, positif ou nul")
+
+
+def _check_points(name: str, values, model: Net) -> torch.Tensor:
+    """Des points, en float64 (T, D)."""
+    points, size = to_tensor(name, values, torch.float64), count_weights(model)
+    wanted = f"être de forme (T, {size}), une ligne par point, un nombre par poids"
+    require(points.shape[1:] == (size,), name, wanted, tuple(points.shape))
+    return points
 
 
 def _top(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:
@@ -100,7 +125,7 @@ def _top(products: Callable, points: torch.Tensor, tol: float) -> torch.Tensor:
 
 def _gradient(model: Net, data, target, loss: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """La fonction qui, d'un point (D,), en float64, donne le gradient de la perte (D,)."""
-    x, labels = as_tensors(model, data, target)
+    x, labels = check_net(model, data, target)
     x, value = x.double(), LOSSES[check_choice("loss", loss, LOSSES)].value
     names, shapes = zip(*((name, part.shape) for name, part in model.named_parameters()))
     sizes = [shape.numel() for shape in shapes]

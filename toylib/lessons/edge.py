@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from toylib import Net, Sweep, gendata, iter_sweep
-from toylib._checks import check_choice, check_lr, check_whole, require
+from toylib._checks import check_choice, check_lr, check_real, check_whole, require
 from toylib.explorer.controls import make_choice, make_slider
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import make_figure
 from toylib.french import comma
-from toylib.lessons.curvature import gradients, max_curvatures
+from toylib.lessons.checks import two_axes
+from toylib.lessons.curvature import check_tol, gradients, max_curvatures
 from toylib.lessons.panels import lay_axes
 from toylib.plotting import STYLES, put_ticks
 from toylib.schedules import Schedule
@@ -49,12 +49,14 @@ class Track:
         return limit(self.lr, self.optimizer)
 
     def plateau(self, start: int) -> float:
-        """La courbure moyenne, du pas `start` au dernier.
+        """La courbure moyenne, du pas `start` au dernier. Lève : `ValueError` si aucun pas mesuré n'y est.
 
         >>> Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1])).plateau(1)
         5.0
         """
-        return float(self.curvature[self.steps >= start].mean())
+        kept = self.curvature[self.steps >= check_real("start", start)]
+        require(len(kept), "start", "laisser au moins un pas mesuré", start)
+        return float(kept.mean())
 
     def reached(self, share: float = 0.99) -> int | None:
         """Le premier pas mesuré où la courbure vaut au moins `share` de la limite, ou None.
@@ -62,7 +64,7 @@ class Track:
         >>> Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1])).reached()
         2
         """
-        above = self.steps[self.curvature >= share * self.limit]
+        above = self.steps[self.curvature >= check_real("share", share) * self.limit]
         return int(above[0]) if len(above) else None
 
 
@@ -126,7 +128,8 @@ def iter_track(
     Mêmes arguments et mêmes erreurs que `track`. `group` : le nombre de points mesurés ensemble ; None, tous, à
     la fin. Qui cesse de parcourir arrête tout.
     """
-    check_lr(lr)
+    lr, tol = check_lr(lr), check_tol(tol)
+    group = group if group is None else check_whole("group", group, 1)
     at, curvature = np.arange(0, check_whole("steps", steps) + 1, check_whole("every", every, 1)), np.empty(0)
     measured = {"optimizer": optimizer, "loss": loss}
     for run in iter_sweep(model, data, target, steps, [lr], **measured, schedule=schedule, weights=True):
@@ -168,14 +171,15 @@ def plot_track(track: Track, axes: Sequence[Axes] | None = None) -> Sequence[Axe
     Arguments : `axes`, deux axes ; par défaut, une figure neuve. Plusieurs appels superposent les courbes, que leur
     taux nomme.
 
-    Rend : `axes`. Lève : `TypeError` si `track` n'est pas un `Track`.
+    Rend : `axes`. Lève : `ValueError` ou `TypeError` si `track` n'est pas un `Track`, ou `axes`, deux axes.
 
+    >>> from matplotlib.figure import Figure
     >>> made = Track(0.4, "sgd", np.ones(3), np.arange(3), np.array([4.0, 4.9, 5.1]))
-    >>> plot_track(made, plt.figure().subplots(1, 2))[1].get_ylabel()
+    >>> plot_track(made, Figure().subplots(1, 2))[1].get_ylabel()
     'Courbure maximale'
     """
     require(isinstance(track, Track), "track", "être un Track, que rend track", type(track).__name__, TypeError)
-    left, right = axes = plt.subplots(1, 2, figsize=(12, 4.3))[1] if axes is None else axes
+    left, right = axes = two_axes(axes)
     style = STYLES[len(left.lines) % len(STYLES)]
     left.semilogy(track.loss, linewidth=1.5, label=f"lr = {comma(track.lr)}", **style)
     right.plot(track.steps, track.curvature, linewidth=2, **style)
