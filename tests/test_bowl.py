@@ -274,6 +274,8 @@ def test_distances_are_drawn_on_the_same_axes_whatever_they_are():
         (lambda: plot_bowl(descend(0.1, (1, 2, 3), start=(1, 1, 1))), ValueError, "trajectory", "(101, 3)"),
         (lambda: plot_bowl(descend(0.1), (1, 2, 3)), ValueError, "trajectory", "3 courbure"),
         (lambda: race(0.1, -0.5), ValueError, "beta", "-0.5"),
+        (lambda: steps_to(descend(0.1), "1e-6"), TypeError, "share", "'1e-6'"),
+        (lambda: steps_to(descend(0.1), math.nan), ValueError, "share", "nan"),
     ],
 )
 def test_bad_input_is_named_in_french(call, error, name, got):

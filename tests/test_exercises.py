@@ -12,7 +12,7 @@ import torch
 
 from toylib import Net
 from toylib.french import comma
-from toylib.lessons import Quiz, verifier
+from toylib.lessons import Quiz, show_source, verifier
 from toylib.lessons.answers import COMMA, TODO
 from toylib.lessons.exercises import SHARE, questions
 
@@ -290,3 +290,9 @@ def test_without_a_front_end_the_questions_are_read_without_answers():
     for entry in questions("01")["quiz"]:
         assert entry["question"] in bundle["text/markdown"]
         assert not any(choice["explanation"] in bundle["text/plain"] for choice in entry["choice"])
+
+
+@pytest.mark.parametrize("subject", [len, "train", 3, np.float64])
+def test_what_has_no_python_source_is_refused(subject):
+    with pytest.raises(TypeError, match="subject doit être une fonction ou une classe écrite en Python"):
+        show_source(subject)

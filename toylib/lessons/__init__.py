@@ -8,6 +8,7 @@ from textwrap import dedent
 import matplotlib.pyplot as plt
 import torch
 
+from toylib._checks import refusing, shown
 from toylib._course import course_packages
 
 with course_packages():
@@ -58,13 +59,16 @@ class Source(Markdown):
 def show_source(subject: Callable) -> Source:
     """Le code d'une fonction ou d'une classe de la bibliothèque, tel qu'il est, docstring ôtée.
 
+    Lève : `TypeError` si `subject` n'est pas une fonction ou une classe écrite en Python.
+
     >>> from toylib import test
     >>> show_source(test)
     def test(model: nn.Module, data, target) -> Score:
         x, labels = as_tensors(model, data, target)
         return measure(model, x, labels)
     """
-    lines = dedent(inspect.getsource(subject)).splitlines()
+    with refusing("subject", "être une fonction ou une classe écrite en Python", shown(subject), TypeError):
+        lines = dedent(inspect.getsource(subject)).splitlines()
     nodes = ast.walk(ast.parse("\n".join(lines)))
     documented = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(n)]
     for node in sorted(documented, key=lambda n: -n.lineno):

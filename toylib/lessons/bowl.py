@@ -76,10 +76,12 @@ def distances(trajectory: np.ndarray) -> np.ndarray:
 def steps_to(trajectory: np.ndarray, share: float = 1e-6) -> int | None:
     """Le premier pas où il ne reste que la part `share` de la distance de départ, ou None.
 
+    Lève : `ValueError` ou `TypeError`, comme `distances`, ou si `share` n'est pas un nombre.
+
     >>> steps_to(descend(0.25, curvatures=[2], start=[1]), share=0.25)
     2
     """
-    reached = np.flatnonzero(distances(trajectory) <= share)
+    reached = np.flatnonzero(distances(trajectory) <= check_real("share", share))
     return int(reached[0]) if len(reached) else None
 
 
