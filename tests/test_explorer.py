@@ -678,7 +678,6 @@ def test_an_equal_number_is_the_offered_one(offering):
         {"n": [20, 20]},
         {"rule": ["sum", "sum"]},
         {"noise": [0, 0.0]},
-        {"hidden": [(4,), [torch.tensor(4)]]},
         {"batch_size": [None, 20, None]},
         {"epochs": np.array([2, 2])},
         {"schedule": ["constant"] * 2},
