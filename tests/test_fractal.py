@@ -1,6 +1,7 @@
 """La frontière fractale : la carte, ses tuiles confiées à n'importe quel exécuteur, sa dimension, son explorateur."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ from PIL import Image
 
 from toylib import Net, gendata
 from toylib.lessons.fractal import demonstration, tiles
-from toylib.lessons.fractal.demonstration import MapExplorer
+from toylib.lessons.fractal.demonstration import MapExplorer, map_explorer
 from toylib.lessons.fractal.maps import (
     START,
     Map,
@@ -421,6 +422,32 @@ def test_stop_stops_and_moving_resumes():
     explorer.wait()
     assert explorer.chart.reached == 128
     explorer.close()
+
+
+ODD = {
+    "region": [lambda: training_map(PROBLEM, (-3, 3, -3), 8), lambda: training_map(PROBLEM, "abcd", 8)],
+    "region.left": [lambda: training_map(PROBLEM, (-301, 3, -3, 3), 8)],
+    "resolution": [lambda: training_map(PROBLEM, START, 10**6)],
+    "problem": [lambda: training_map("x", START, 8), lambda: map_explorer(0)],
+    "start": [lambda: training_map(PROBLEM, START, 8, start=3)],
+    "factor": [lambda: START.zoom((0, 0), 0), lambda: START.zoom((0, 0), "8")],
+    "center": [lambda: START.zoom(3), lambda: START.zoom((0, 0, 0))],
+    "chart": [lambda: shuffle("x"), lambda: plot_map("x")],
+    "converges": [lambda: frontier([[True, False]]), lambda: frontier(np.ones((3, 3)))],
+    "rates": [
+        lambda: pair_values(PROBLEM, [0.1, 100]),
+        lambda: pair_values(PROBLEM, [[0.1, 100, 3]]),
+        lambda: pair_values(PROBLEM, [[0.1, -1]]),
+        lambda: pair_values(PROBLEM, [[0.1, np.nan]]),
+        lambda: pair_values(PROBLEM, "x"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("argument", "call"), [(name, call) for name, calls in ODD.items() for call in calls])
+def test_an_odd_call_names_its_argument_in_french(argument, call):
+    with pytest.raises((ValueError, TypeError), match=rf"^{re.escape(argument)} doit .* ; reçu : "):
+        call()
 
 
 def test_a_map_of_another_region_is_no_start():

@@ -75,9 +75,13 @@ def test_reading_keeps_the_birds_whose_measures_are_all_there():
     assert np.isfinite(points).all()
 
 
-def test_an_unknown_column_is_refused():
-    with pytest.raises(KeyError, match="poids"):
-        read_penguins(FILE, ["poids"])
+@pytest.mark.parametrize(
+    ("columns", "argument"),
+    [(["poids"], r"columns\[0\]"), ("bill_length_mm", "columns"), ([], "columns"), (["species"], "columns")],
+)
+def test_a_column_that_holds_no_number_is_refused(columns, argument):
+    with pytest.raises((ValueError, TypeError), match=f"^{argument} doit "):
+        read_penguins(FILE, columns)
 
 
 def test_the_three_sets_share_no_bird_and_only_the_first_sets_the_scale():

@@ -6,17 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
+from toylib._checks import check_choice, check_list, refusing, require
+
 
 def read_penguins(path: str | Path, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Les mesures demandées, float64 (n, d), et l'espèce (n,), 0, 1 ou 2 par ordre alphabétique.
 
     Un manchot dont une de ces mesures manque (`NA`) n'y est pas.
 
-    Lève : `OSError` si le fichier ne se lit pas, `KeyError` pour une colonne qu'il n'a pas.
+    Lève : `OSError` si le fichier ne se lit pas, `ValueError` ou `TypeError` pour une colonne qu'il n'a
+    pas, ou qui n'est pas faite de nombres.
     """
     with open(path, encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if "NA" not in [row[name] for name in columns]]
-    measures = np.array([[float(row[name]) for name in columns] for row in rows])
+        table = csv.DictReader(file)
+        columns = check_list("columns", columns, "une suite de colonnes")
+        require(columns, "columns", "nommer au moins une colonne", "une suite vide")
+        for k, name in enumerate(columns):
+            check_choice(f"columns[{k}]", name, table.fieldnames or ())
+        rows = [row for row in table if "NA" not in [row[name] for name in columns]]
+    with refusing("columns", "nommer des colonnes de nombres"):
+        measures = np.array([[float(row[name]) for name in columns] for row in rows])
     return measures, np.unique([row["species"] for row in rows], return_inverse=True)[1]
 
 

@@ -16,7 +16,17 @@ from toylib.explorer.controls import STYLE, make_button
 from toylib.explorer.live import Demo
 from toylib.explorer.stage import BLACK, make_figure
 from toylib.french import comma, percent
-from toylib.lessons.fractal.maps import START, Map, Problem, Region, colors, format_map, make_problem
+from toylib.lessons.fractal.maps import (
+    START,
+    Map,
+    Problem,
+    Region,
+    check_problem,
+    check_region,
+    colors,
+    format_map,
+    make_problem,
+)
 from toylib.lessons.fractal.tiles import iter_map
 
 NOTCHES = 32  # crans par côté, pour le rectangle de l'explorateur
@@ -32,7 +42,7 @@ def map_explorer(problem: Problem | None = None, region: Region = START, **optio
     16
     >>> demo.close()
     """
-    return MapExplorer(problem or make_problem(), region, **options)
+    return MapExplorer(make_problem() if problem is None else problem, region, **options)
 
 
 class MapExplorer(Demo):
@@ -47,9 +57,9 @@ class MapExplorer(Demo):
     def __init__(
         self, problem: Problem, region: Region = START, *, resolution: int = 128, executor: Executor | None = None
     ) -> None:
-        self._problem, self._executor = problem.check(), executor
-        self._resolution = check_whole("resolution", resolution, 2)
-        self._regions, self._maps = [Region(*region).check(self._resolution)], {}
+        self._problem, self._executor = check_problem(problem), executor
+        self._regions, self._maps = [check_region(region, resolution)], {}
+        self._resolution = int(resolution)
         figure = make_figure((760, 640))
         self._seen, (self._cells, self._boxes) = None, _draw_artists(*figure.axes)
         names = {"hidden": "Taux de la couche cachée : 10 puissance", "output": "Taux de la sortie : 10 puissance"}

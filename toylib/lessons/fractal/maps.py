@@ -3,6 +3,7 @@
 Source : Sohl-Dickstein, *The boundary of neural network trainability is fractal*, 2024, arXiv 2402.06184.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from toylib import Net, gendata
-from toylib._checks import check_real, check_whole, require
-from toylib._tensors import as_tensors
+from toylib._checks import check_fits, check_list, check_real, check_whole, require
+from toylib._tensors import to_tensor
 from toylib.french import comma
+from toylib.lessons.checks import check_net
 from toylib.plotting import check_axes, put_ticks
 
 LAST = 20  # dernières pertes dont la moyenne dit si l'entraînement converge
@@ -38,9 +40,13 @@ class Region(NamedTuple):
     top: float
 
     def zoom(self, center: tuple[float, float], factor: float = 8) -> "Region":
-        """La région `factor` fois plus petite dont `center`, en puissances de dix, est le centre."""
+        """La région `factor` fois plus petite dont `center`, en puissances de dix, est le centre.
+
+        Lève : `ValueError` ou `TypeError` si l'un des deux ne convient pas.
+        """
+        factor = check_real("factor", factor, 1e-3, 1e30, "être entre 0,001 et 1e30")
+        x, y = _numbers("center", center, ("x", "y"))
         width, height = (self.right - self.left) / factor, (self.top - self.bottom) / factor
-        x, y = center
         return Region(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
 
     def axes(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,16 +62,31 @@ class Region(NamedTuple):
         """Vrai si les milieux de `resolution` intervalles de chaque axe sont des nombres différents, en float64."""
         return all(len(np.unique(axis)) == resolution for axis in self.axes(resolution))
 
-    def check(self, resolution: int) -> "Region":
-        """Rend la région. Lève : `ValueError` ou `TypeError` si ses bornes ne sont pas finies et croissantes, ou trop
-        proches pour que `resolution` taux s'y distinguent."""
-        for name, value in self._asdict().items():
-            check_real(name, value)
-        rising = self.left < self.right and self.bottom < self.top
-        require(rising, "region", "avoir left < right et bottom < top", tuple(self))
-        wanted = f"être assez grande pour {resolution} taux distincts"
-        require(self.resolves(resolution), "region", wanted, tuple(self))
-        return self
+
+def check_region(region: Region, resolution: int) -> Region:
+    """Rend la région `region`, ou celle de ces quatre bornes.
+
+    Lève : `ValueError` ou `TypeError` si ce ne sont pas quatre nombres croissants deux à deux, s'ils sont trop proches
+    pour que `resolution` taux s'y distinguent, ou si la mémoire ne tient pas autant de points.
+
+    >>> check_region((-2, 4, -3, 3), 64)
+    Region(left=-2.0, right=4.0, bottom=-3.0, top=3.0)
+    """
+    check_fits("resolution", check_whole("resolution", resolution, 2) ** 2)
+    region = Region(*_numbers("region", region, Region._fields))
+    rising = region.left < region.right and region.bottom < region.top
+    require(rising, "region", "avoir left < right et bottom < top", tuple(region))
+    require(region.resolves(resolution), "region", f"être assez grande pour {resolution} taux distincts", tuple(region))
+    return region
+
+
+def _numbers(name: str, values, parts: Sequence[str]) -> list[float]:
+    """Les nombres de la suite `values`, un par nom de `parts` : des puissances de dix que float64 sait écrire."""
+    wanted = f"une suite de {len(parts)} nombres, {', '.join(parts)}"
+    values = check_list(name, values, wanted)
+    require(len(values) == len(parts), name, f"être {wanted}", values)
+    pairs = zip(parts, values)
+    return [check_real(f"{name}.{part}", one, -300, 300, "être entre -300 et 300") for part, one in pairs]
 
 
 START = Region(-3, 6, -3, 6)  # la région de la leçon, et de l'article
@@ -79,13 +100,20 @@ class Problem(NamedTuple):
     target: np.ndarray
     steps: int = 100
 
-    def check(self) -> "Problem":
-        """Rend le problème. Lève : `ValueError` ou `TypeError`, avant que rien ne soit entraîné."""
-        check_whole("steps", self.steps, 1)
-        as_tensors(*self[:3])
-        found = f"tanh={self.model.tanh}"
-        require(self.model.tanh == (True,), "model", "avoir une couche cachée, suivie de tanh", found)
-        return self
+
+def check_problem(problem: Problem) -> Problem:
+    """Rend le problème. Lève : `ValueError` ou `TypeError`, avant que rien ne soit entraîné.
+
+    >>> check_problem(make_problem(5)).steps
+    5
+    """
+    found = type(problem).__name__
+    require(isinstance(problem, Problem), "problem", "être un Problem, que fait `make_problem`", found, TypeError)
+    check_whole("steps", problem.steps, 1)
+    check_net(*problem[:3])
+    tanh = problem.model.tanh
+    require(tanh == (True,), "model", "avoir une couche cachée, suivie de tanh", f"tanh={tanh}")
+    return problem
 
 
 def make_problem(steps: int = 100) -> Problem:
@@ -140,6 +168,16 @@ class Map:
         return result
 
 
+def check_map(name: str, chart: Map) -> Map:
+    """Rend la carte `chart`. Lève : `TypeError` si ce n'en est pas une.
+
+    >>> check_map("chart", Map(START, np.ones((2, 2)))).share
+    0.0
+    """
+    require(isinstance(chart, Map), name, "être une carte, que fait `training_map`", type(chart).__name__, TypeError)
+    return chart
+
+
 def gaps(resolution: int) -> list[int]:
     """Les grilles emboîtées d'une carte, de la plus grossière à la carte entière : chacune prend un point sur tant.
 
@@ -156,11 +194,17 @@ def descend(problem: Problem, rates) -> np.ndarray:
 
     Rend : float64 (K, steps + 1), la perte quadratique avant chaque pas et après le dernier.
 
+    Lève : `ValueError` ou `TypeError` si `rates` ne convient pas.
+
     >>> descend(make_problem(), [[0.1, 0.1]])[0, [0, 100]].round(1).tolist()
     [0.6, 0.4]
     """
+    rates = to_tensor("rates", rates, torch.float64)
+    require(rates.shape[1:] == (2,), "rates", "être de forme (K, 2), un couple de taux par ligne", tuple(rates.shape))
+    sound = (rates > 0).all() and rates.isfinite().all()
+    require(sound, "rates", "être fait de taux finis et strictement positifs", rates.tolist())
     x, y, W, V = _start(problem, len(rates))
-    lr, lr_out = torch.as_tensor(rates, dtype=torch.float64).T[..., None, None] / x.shape[2]
+    lr, lr_out = rates.T[..., None, None] / x.shape[2]
     losses = torch.empty(len(rates), problem.steps + 1, dtype=torch.float64)
     for step in range(problem.steps + 1):
         h = torch.bmm(W, x).mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh u = 2 σ(2u) - 1, plus rapide
@@ -214,6 +258,10 @@ def frontier(converges: np.ndarray) -> np.ndarray:
     >>> frontier(np.array([[True, True, False], [True, True, False]])).tolist()
     [[False, True]]
     """
+    converges = np.asarray(converges)
+    sound = converges.ndim == 2 and min(converges.shape) > 1 and converges.dtype == bool
+    found = f"forme {converges.shape}, de dtype {converges.dtype}"
+    require(sound, "converges", "être un tableau de booléens, de deux lignes et deux colonnes au moins", found)
     corners = (converges[1:, 1:], converges[1:, :-1], converges[:-1, 1:], converges[:-1, :-1])
     return np.any(corners, axis=0) & ~np.all(corners, axis=0)
 
@@ -256,6 +304,7 @@ def shuffle(chart: Map) -> Map:
     >>> shuffle(Map(START, np.diag([-1.0, 1.0, 1.0]))).values.sum()
     np.float64(1.0)
     """
+    check_map("chart", chart)
     mixed = np.random.default_rng(0).permutation(chart.values.ravel())
     return Map(chart.region, mixed.reshape(chart.values.shape))
 
@@ -279,6 +328,7 @@ def plot_map(chart: Map, ax: Axes | None = None) -> Axes:
     >>> plot_map(Map(Region(-2, 4, -3, 3), np.full((2, 2), -1.0)), Figure().subplots()).get_xlabel()
     'Taux de la couche cachée : 10 puissance…'
     """
+    check_map("chart", chart)
     ax = check_axes(ax)
     ax.imshow(colors(chart.filled()), extent=chart.region, origin="lower", aspect="auto", interpolation="nearest")
     format_map(ax, chart.region)

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from toylib._checks import check_whole, require
-from toylib.lessons.fractal.maps import Map, Problem, Region, gaps, pair_values
+from toylib.lessons.fractal.maps import Map, Problem, Region, check_map, check_problem, check_region, gaps, pair_values
 
 TILE = 128  # couples par tuile
 TRIES = 3  # fois où l'on soumet une tuile, tant qu'elle se perd
@@ -52,9 +52,9 @@ def iter_map(
     Lève : `ValueError` ou `TypeError` pour un argument qui ne convient pas ; `RuntimeError` si une tuile, perdue
     ou en échec, l'est à chacun de ses `TRIES` essais.
     """
-    resolution, tile = check_whole("resolution", resolution, 2), check_whole("tile", tile, 1)
-    region, work = Region(*region).check(resolution), partial(pair_values, problem.check())
-    values = np.full((resolution, resolution), np.nan) if start is None else start.values
+    tile, work = check_whole("tile", tile, 1), partial(pair_values, check_problem(problem))
+    region, resolution = check_region(region, resolution), int(resolution)
+    values = np.full((resolution, resolution), np.nan) if start is None else check_map("start", start).values
     same = start is None or start.region == region
     require(same, "start", "être une carte de la même région", start and start.region)
     require(values.shape == (resolution, resolution), "start", f"avoir {resolution} points par côté", len(values))
