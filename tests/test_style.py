@@ -17,7 +17,7 @@ LOOPS = {"train"}
 # Lignes de code, au plus : celles qui portent du code, docstrings, commentaires et lignes vides exclus.
 LONGEST = {}  # les fichiers qui dépassent encore FILE
 FILE = 250
-BUDGETS = {"toylib": 1065, "explorer": 1319, "lessons": 1495}
+BUDGETS = {"toylib": 1067, "explorer": 1319, "lessons": 1495}
 # Ce que chaque module du cœur peut demander à toylib : les données ne vont que dans un sens.
 ORDER = [
     "_course",

@@ -203,11 +203,20 @@ def _check_models(model) -> list[Net]:
     require({type(one) for one in models} == {Net}, "model", f"être {wanted}", found, TypeError)
     for one in models:
         check_weights(one)
-        change = next((change for change, found in _changes(one) if found), None)
+        change = find_change(one)
         require(not change, "model", "être un Net dont rien n'a changé que les poids, pour `sweep`", change)
     kinds = {(one.tanh, *((part.shape, part.dtype) for part in one.parameters())) for one in models}
     require(len(kinds) == 1, "model", "être une suite de réseaux de même architecture", "des réseaux différents")
     return models
+
+
+def find_change(model: Net) -> str | None:
+    """Ce qui fait d'un réseau autre chose qu'un `Net` tel que `Net(…)` le fait, à ses poids près ; None, si rien.
+
+    >>> find_change(Net(2, seed=0).requires_grad_(False))
+    'des poids gelés'
+    """
+    return next((change for change, found in _changes(model) if found), None)
 
 
 def _changes(model: Net) -> Iterator[tuple[str, object]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from toylib import Net
 from toylib._checks import check_list, require, shown
 from toylib._tensors import as_tensors
-from toylib.sweep import _changes
+from toylib.sweep import find_change
 
 
 def check_net(model: Net, data, target) -> tuple[Tensor, Tensor]:
@@ -22,7 +22,7 @@ def check_net(model: Net, data, target) -> tuple[Tensor, Tensor]:
     """
     tensors = as_tensors(model, data, target)
     require(type(model) is Net, "model", "être un Net, sans sous-classe", type(model).__name__, TypeError)
-    change = next((change for change, found in _changes(model) if found), None)
+    change = find_change(model)
     require(not change, "model", "être un Net dont rien n'a changé que les poids", change)
     return tensors
 
